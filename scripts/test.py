@@ -1,0 +1,260 @@
+#!/usr/bin/env python3
+"""Run the checks of Portcast, part by part, and say plainly what could not be run.
+
+    scripts/test.py                 every part
+    scripts/test.py tests e2e       some parts
+    scripts/test.py --skip lint     all but some
+
+Parts: ``lint`` (format, rules, types), ``tests`` (everything without a browser, in parallel), ``e2e`` (the live page in
+Chromium, in a pytest process of its own because the synchronous Playwright leaves a running loop behind).
+
+Exit status 0 means that every part that was asked for ran and passed, or could not run for the reason printed. The last
+line has the form of pytest's own and holds the total number of tests.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.etree import ElementTree
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# What a bare environment's PATH lacks and dpkg's maintainer scripts need.
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+LINT_LIMIT_S = 300
+TESTS_LIMIT_S = 720
+E2E_LIMIT_S = 300
+INSTALL_LIMIT_S = 240
+
+
+@dataclass
+class Counts:
+    """Tests by outcome, as pytest counts them."""
+
+    passed: int = 0
+    failed: int = 0
+    errors: int = 0
+    skipped: int = 0
+
+    def add(self, other: Counts) -> None:
+        """Add another part's."""
+        self.passed += other.passed
+        self.failed += other.failed
+        self.errors += other.errors
+        self.skipped += other.skipped
+
+    def __str__(self) -> str:
+        words = [
+            (self.failed, "failed"),
+            (self.passed, "passed"),
+            (self.skipped, "skipped"),
+            (self.errors, "error" if self.errors == 1 else "errors"),
+        ]
+        return ", ".join(f"{number} {word}" for number, word in words if number) or "0 passed"
+
+
+@dataclass
+class Outcome:
+    """What became of one part."""
+
+    is_ok: bool
+    said: str
+    counts: Counts = field(default_factory=Counts)
+
+
+def say(text: str = "") -> None:
+    """Print one line at once, so that it stands before the output of what is started next."""
+    print(text, flush=True)  # noqa: T201 - a command line program
+
+
+def run(
+    command: Sequence[str | Path], limit_s: float, environment: dict[str, str] | None = None, *, is_quiet: bool = False
+) -> int | str:
+    """Run a command in its own process group and return its exit status, or a sentence if it did not end in time."""
+    output = subprocess.PIPE if is_quiet else None
+    process = subprocess.Popen(  # noqa: S603 - only fixed commands come here
+        [str(part) for part in command],
+        cwd=ROOT,
+        env={**os.environ, **(environment or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT if is_quiet else None,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        text, _ = process.communicate(timeout=limit_s)
+    except BaseException as error:  # the group must not outlive us, whatever ended the wait
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if isinstance(error, subprocess.TimeoutExpired):
+            return f"did not end within {limit_s:.0f} s"
+        raise
+    if is_quiet and process.returncode != 0:
+        say(text.rstrip())
+    return process.returncode
+
+
+# --- parts ------------------------------------------------------------------------------------------------------------
+
+
+def lint() -> Outcome:
+    """Format, rules and types; all three run even if the first fails."""
+    wrong = []
+    commands: dict[str, list[str | Path]] = {
+        "ruff format": [BIN / "ruff", "format", "--check", "."],
+        "ruff check": [BIN / "ruff", "check", "."],
+        "mypy": [BIN / "mypy"],
+    }
+    for name, arguments in commands.items():
+        status = run(arguments, LINT_LIMIT_S)
+        if status != 0:
+            wrong.append(f"{name} {status if isinstance(status, str) else 'found something'}")
+    if wrong:
+        return Outcome(False, "FAILED: " + ", ".join(wrong), Counts(errors=len(wrong)))
+    return Outcome(True, "format, rules and types are fine")
+
+
+def tests(jobs: int) -> Outcome:
+    """Everything that needs no browser."""
+    parallel = ["-n", str(jobs)] if jobs > 1 else []
+    return _pytest(["-m", "not e2e", "--ignore=tests/e2e", *parallel], TESTS_LIMIT_S)
+
+
+def e2e() -> Outcome:
+    """The live page in a real Chromium."""
+    if not any((ROOT / "tests" / "e2e").glob("test_*.py")):
+        return Outcome(False, "FAILED: tests/e2e holds no tests", Counts(errors=1))
+    try:
+        import playwright.sync_api  # noqa: F401 - only asked whether it is there
+    except ImportError as error:
+        return Outcome(True, f"not run: Playwright is not installed ({error})")
+    browser, reason = find_or_install_chromium()
+    if browser is None:
+        return Outcome(True, f"not run: {reason}")
+    return _pytest(["-m", "e2e", "tests/e2e"], E2E_LIMIT_S, {"PORTCAST_TEST_CHROMIUM": browser})
+
+
+def _pytest(arguments: list[str], limit_s: float, environment: dict[str, str] | None = None) -> Outcome:
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.xml"
+        command = [sys.executable, "-m", "pytest", "-rfEs", f"--junitxml={report}", *arguments]
+        status = run(command, limit_s, environment)
+        counts = _read_report(report)
+    if status == 0:
+        return Outcome(True, str(counts), counts)
+    reason = {5: "no tests were found", 2: "interrupted"}.get(status) if isinstance(status, int) else status
+    if not counts.failed and not counts.errors:
+        counts.errors = 1  # a crash or a timeout: no test says so
+    return Outcome(False, f"FAILED: {counts}" + (f" ({reason})" if reason else ""), counts)
+
+
+def _read_report(report: Path) -> Counts:
+    """Count from pytest's JUnit report; nothing if pytest did not live to write it."""
+    try:
+        root = ElementTree.parse(report).getroot()  # noqa: S314 - written by our own pytest a moment ago
+    except (OSError, ElementTree.ParseError):
+        return Counts()
+    counts = Counts()
+    for suite in root.iter("testsuite"):
+        total, failed, errors, skipped = (
+            int(suite.get(name, "0")) for name in ("tests", "failures", "errors", "skipped")
+        )
+        counts.add(Counts(total - failed - errors - skipped, failed, errors, skipped))
+    return counts
+
+
+# --- Chromium ---------------------------------------------------------------------------------------------------------
+
+
+def find_or_install_chromium() -> tuple[str | None, str]:
+    """Return the path of a Chromium, or None and why there is none."""
+    found = _find_chromium()
+    if found is not None:
+        return found, ""
+    apt = shutil.which("apt-get", path=SYSTEM_PATH)
+    if apt is None:
+        return None, "there is no Chromium, and no apt-get to install it with"
+    if os.geteuid() != 0:
+        return None, "there is no Chromium; as root: apt-get install --no-install-recommends chromium"
+    say(f"e2e: installing chromium with apt-get (up to {INSTALL_LIMIT_S} s)")
+    started = time.monotonic()
+    apt_environment = {"PATH": SYSTEM_PATH, "DEBIAN_FRONTEND": "noninteractive"}
+    for arguments in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", "chromium"]):
+        left = INSTALL_LIMIT_S - (time.monotonic() - started)
+        status = run([apt, *arguments], max(left, 1), apt_environment, is_quiet=True)
+        if status != 0:
+            how = status if isinstance(status, str) else f"failed with status {status}"
+            return None, f"there is no Chromium, and apt-get {arguments[0]} {how}"
+    found = _find_chromium()
+    return found, "" if found else "apt-get installed chromium, but it is not on the PATH"
+
+
+def _find_chromium() -> str | None:
+    path = os.pathsep.join([os.environ.get("PATH", ""), SYSTEM_PATH])
+    return next(filter(None, (shutil.which(name, path=path) for name in CHROMIUM_NAMES)), None)
+
+
+# --- the run ----------------------------------------------------------------------------------------------------------
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the parts that were asked for and return the exit status."""
+    options = _parse(arguments)
+    parts: dict[str, Callable[[], Outcome]] = {"lint": lint, "tests": lambda: tests(options.jobs), "e2e": e2e}
+    started = time.monotonic()
+    outcomes: dict[str, Outcome] = {}
+    for name in parts:
+        if name in options.skip:
+            outcomes[name] = Outcome(True, "not run: --skip")
+        elif not options.parts or name in options.parts:
+            say(f"--- {name} {'-' * (74 - len(name))}")
+            part_started = time.monotonic()
+            outcome = parts[name]()
+            outcome.said += f" ({time.monotonic() - part_started:.0f} s)"
+            outcomes[name] = outcome
+            say()
+    return _summary(outcomes.items(), time.monotonic() - started)
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    names = ("lint", "tests", "e2e")
+    parser = argparse.ArgumentParser(description="Run the checks of Portcast.")
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"any of {', '.join(names)}; all if none is given")
+    parser.add_argument("--skip", action="append", choices=names, default=[], help="leave a part out")
+    parser.add_argument(
+        "--jobs", type=int, default=min(2, os.cpu_count() or 1), help="pytest processes for the tests (default 2)"
+    )
+    options = parser.parse_args(arguments)
+    for name in options.parts:
+        if name not in names:
+            parser.error(f"unknown part {name!r}: choose from {', '.join(names)}")
+    return options
+
+
+def _summary(outcomes: Iterable[tuple[str, Outcome]], seconds: float) -> int:
+    total = Counts()
+    is_ok = True
+    for name, outcome in outcomes:
+        say(f"{name}: {outcome.said}")
+        total.add(outcome.counts)
+        is_ok = is_ok and outcome.is_ok
+    line = f" {total} in {seconds:.2f}s "
+    say(line.center(80, "="))
+    return 0 if is_ok else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,5 @@
+"""The ``portcast`` command."""
+
+from portcast.cli.entry import main
+
+__all__ = ["main"]

@@ -1,0 +1,159 @@
+"""What a gateway is, in a few lines: the block that ``serve`` prints and the report of ``check``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from portcast import __version__
+from portcast.cli.options import value_text
+from portcast.config import Address, ListenerOptions, TopicOptions, default_of, option_names
+from portcast.framing import Framing, describe
+from portcast.listen_url import ListenerConfig
+from portcast.observability import escape
+from portcast.settings import OPTIONS, Settings
+
+
+class ListenerView(Protocol):
+    """What is shown of a running listener."""
+
+    @property
+    def address(self) -> Address:
+        """Where it is bound."""
+        ...
+
+    @property
+    def framing(self) -> Framing:
+        """How it cuts frames."""
+        ...
+
+    @property
+    def target(self) -> str:
+        """Where frames go: ``topic logs``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the process may use.
+
+    Attributes:
+        descriptors: the limit of open files, raised as far as it goes.
+        connections: device connections at a time.
+        drain_timeout_s: from the stop signal to the end.
+    """
+
+    descriptors: int
+    connections: int
+    drain_timeout_s: float
+
+
+def start_block(http: Address, listeners: Sequence[ListenerView], limits: Limits) -> str:
+    """Return the block that says what is running, without a last line break.
+
+    Args:
+        http: where HTTP is served.
+        listeners: bound.
+        limits: of the process.
+    """
+    url = page_url(http)
+    rows = [(item.address.url, f"{describe(item.framing)} → {item.target}") for item in listeners]
+    lines = [f"portcast {__version__}", *_labelled("live page", [url])]
+    lines += _labelled("devices", list(_columns(rows)) or ["no listeners"])
+    lines += _labelled("limits", [limits_text(limits)])
+    if not http.is_loopback:
+        lines += _labelled(
+            "caution", [f"http://{http.host_port} is open to the network and asks nobody for a password"]
+        )
+    tcp = next((item.address for item in listeners if item.address.scheme == "tcp"), None)
+    if tcp is not None:
+        lines += _labelled("try", _suggestions(connectable(tcp), url))
+    return "\n".join([*lines, "Press Ctrl-C to stop."])
+
+
+def _suggestions(tcp: Address, url: str) -> list[str]:
+    """Return commands that work as they stand; arguments that are the default are left out."""
+    device = "" if (tcp.host, tcp.port) == ("127.0.0.1", 8001) else f" {tcp.host_port}"
+    gateway = "" if url == "http://127.0.0.1:8000/" else f" --url {url.rstrip('/')}"
+    return [
+        f"printf 'hello\\n' | nc -q1 {tcp.host} {tcp.port}",
+        f"portcast simulate{device}",
+        f"portcast tail{gateway}",
+    ]
+
+
+def limits_text(limits: Limits) -> str:
+    """Return the process's limits in one line."""
+    return (
+        f"{limits.connections} device connections, {limits.descriptors} file descriptors, "
+        f"drain within {value_text('drain_timeout_s', limits.drain_timeout_s)}"
+    )
+
+
+def connectable(address: Address) -> Address:
+    """Return an address that a client on this machine can connect to: a wildcard is turned into loopback."""
+    loopback = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host)  # noqa: S104 - compared, not bound
+    return Address("tcp", loopback, address.port) if loopback else address
+
+
+def page_url(http: Address) -> str:
+    """Return the URL of the live page, for a browser on this machine."""
+    return f"http://{connectable(http).host_port}/"
+
+
+def settings_report(settings: Settings, limits: Limits) -> str:
+    """Return every effective setting, one per line; those that are not the default are marked ``*``."""
+    lines = [f"http       http://{settings.http.host_port}", f"limits     {limits_text(limits)}", ""]
+    for listener in settings.listeners:
+        lines.append(f"listener   {listener.address}")
+        lines += _rows(_listener_rows(listener))
+        lines.append("")
+    for topic_filter, options in settings.topics.items():
+        lines.append(f"topics     {topic_filter}")
+        lines += _rows((name, value, changed) for name, value, changed in _dataclass_rows(options))
+        lines.append("")
+    table = ""
+    for option in OPTIONS:
+        if option.section.table != table:
+            lines += [""] if table else []
+            table = option.section.table
+            lines.append(f"[{table}]")
+        value = getattr(getattr(settings, option.section.attribute), option.field.name)
+        lines += _rows([(option.name, value_text(option.field.name, value), value != default_of(option.field))])
+    return escape_lines(lines)
+
+
+def escape_lines(lines: Iterable[str]) -> str:
+    """Return lines of text as one, each safe to print."""
+    return "\n".join(map(escape, lines))
+
+
+def _listener_rows(listener: ListenerConfig) -> Iterator[tuple[str, str, bool]]:
+    if listener.name is not None:
+        yield "name", listener.name, True
+    yield "framing", describe(listener.framing), False
+    yield "topic", listener.topic, False
+    yield from _dataclass_rows(listener.options)
+    if listener.topic_options is not None:
+        yield from _dataclass_rows(listener.topic_options)
+
+
+def _dataclass_rows(options: ListenerOptions | TopicOptions) -> Iterator[tuple[str, str, bool]]:
+    for name, f in option_names(type(options)).items():
+        value = getattr(options, f.name)
+        yield name, value_text(f.name, value), value != default_of(f)
+
+
+def _rows(rows: Iterable[tuple[str, str, bool]]) -> list[str]:
+    return [f"  {'*' if is_changed else ' '} {name:20} {value}" for name, value, is_changed in rows]
+
+
+def _labelled(label: str, lines: Sequence[str]) -> list[str]:
+    return [f"  {label if number == 0 else '':10} {line}" for number, line in enumerate(lines)]
+
+
+def _columns(rows: Sequence[tuple[str, str]]) -> Iterator[str]:
+    width = max((len(first) for first, _ in rows), default=0)
+    for first, second in rows:
+        yield f"{first:{width}}  {second}"

@@ -1,0 +1,282 @@
+// The newest publications, newest on top.
+//
+// receive() costs almost nothing: it keeps the raw text. A flush makes rows of it, in an animation frame, at most
+// ROWS_PER_FLUSH of them and not before FLUSH_INTERVAL_MS have passed since the last: nobody reads faster, and the
+// page stays free for the reader's clicks. What waits beyond MAX_ROWS would be pushed out of the table before anyone
+// saw it, so it is dropped unparsed and counted in a row of its own. A hidden tab gets no animation frames and so does
+// no work; pausing is the same by hand. Invariant: received = rows ever made + passed over + waiting.
+
+import { element, setText } from "./dom.js";
+import * as format from "./format.js";
+
+export const MAX_ROWS = 500;
+/** 1250 rows a second at most. Chromium without a graphics card needs half of a core for these. */
+const ROWS_PER_FLUSH = 100;
+const FLUSH_INTERVAL_MS = 80;
+const PREVIEW_CHARACTERS = 300;
+const PREVIEW_BYTES = 64;
+/** Longer data may not fit its line and gets a button for the keyboard; a click opens every row. */
+const MAYBE_LONG = 40;
+/** A frame may have a megabyte; five hundred of them should not stay in a browser. */
+const KEPT_CHARACTERS = 131_072;
+const COLOURS = 8;
+
+function parse(raw) {
+  try {
+    return JSON.parse(raw);
+  } catch {
+    return null;
+  }
+}
+
+function gapText({ missed = 1, exact = false }) {
+  const what = missed === 1 ? "publication was" : "publications were";
+  return `${exact ? "" : "at least "}${format.count(missed)} ${what} missed while disconnected`;
+}
+
+export class PublicationTable {
+  #body;
+  #onChange;
+  #waiting = [];
+  #passedOver = 0;
+  #passedWhilePaused = 0;
+  #newestRaw = null;
+  #records = new Map(); // row element -> what it shows, oldest first
+  #colours = new Map();
+  #needle = "";
+  #isScheduled = false;
+  #flushedAt = -Infinity;
+  #receivedAtPause = 0;
+  received = 0;
+  matching = 0;
+  isPaused = false;
+
+  /**
+   * @param {HTMLElement} body the tbody
+   * @param {() => void} onChange after the rows or the counts changed, at most once per flush
+   */
+  constructor(body, onChange) {
+    this.#body = body;
+    this.#onChange = onChange;
+    body.addEventListener("click", (event) => this.#clicked(event));
+  }
+
+  get rows() {
+    return this.#records.size;
+  }
+
+  get passedSincePause() {
+    return this.isPaused ? this.received - this.#receivedAtPause : 0;
+  }
+
+  /** True if there is nothing to see and nothing on its way. */
+  get isEmpty() {
+    return this.#body.childElementCount === 0 && this.#waiting.length === 0 && this.#passedOver === 0;
+  }
+
+  /** Take one message as it came. */
+  receive(raw) {
+    if (raw.startsWith('{"gap"')) {
+      this.note(gapText(parse(raw)?.gap ?? {}));
+      return;
+    }
+    this.received += 1;
+    this.#newestRaw = raw;
+    this.#waiting.push(raw);
+    if (this.#waiting.length >= 2 * MAX_ROWS) this.#passOver();
+    this.#schedule();
+  }
+
+  /** Add a row that is not a publication. */
+  note(text) {
+    this.#waiting.push({ note: text });
+    this.#schedule();
+  }
+
+  /** The id of the newest publication received, shown or not: where a new connection goes on. */
+  lastId() {
+    return this.#newestRaw === null ? null : (parse(this.#newestRaw)?.id ?? null);
+  }
+
+  pause() {
+    this.isPaused = true;
+    this.#receivedAtPause = this.received;
+    this.#schedule();
+  }
+
+  resume() {
+    this.isPaused = false;
+    this.#schedule();
+  }
+
+  /** Forget the rows and the counts; the place to go on from stays. */
+  clear() {
+    this.#waiting = [];
+    this.#passedOver = 0;
+    this.#passedWhilePaused = 0;
+    this.#records.clear();
+    this.#body.replaceChildren();
+    this.received = 0;
+    this.matching = 0;
+    this.#receivedAtPause = 0;
+    this.#schedule();
+  }
+
+  /** Forget everything, for another filter. */
+  reset() {
+    this.clear();
+    this.#newestRaw = null;
+  }
+
+  /** Show only rows whose topic or data contain `text`, in any case. */
+  search(text) {
+    this.#needle = text.toLowerCase();
+    this.matching = 0;
+    for (const [row, record] of this.#records) this.#match(row, record);
+    this.#schedule();
+  }
+
+  #passOver() {
+    // Down to the newest MAX_ROWS; done at twice that, so that the copying is spread over many messages.
+    const passed = this.#waiting.splice(0, this.#waiting.length - MAX_ROWS);
+    const notes = passed.filter((entry) => typeof entry !== "string");
+    this.#passedOver += passed.length - notes.length;
+    if (this.isPaused) this.#passedWhilePaused += passed.length - notes.length;
+    this.#waiting.unshift(...notes);
+  }
+
+  #schedule() {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    const wait = this.#flushedAt + FLUSH_INTERVAL_MS - performance.now();
+    const inFrame = () => requestAnimationFrame(() => this.#flush());
+    if (wait > 0) setTimeout(inFrame, wait);
+    else inFrame();
+  }
+
+  #flush() {
+    this.#isScheduled = false;
+    this.#flushedAt = performance.now();
+    if (!this.isPaused) {
+      if (this.#waiting.length > MAX_ROWS) this.#passOver();
+      const made = [];
+      if (this.#passedOver > 0) made.push(this.#passedOverRow());
+      for (const entry of this.#waiting.splice(0, ROWS_PER_FLUSH)) {
+        made.push(typeof entry === "string" ? this.#publicationRow(entry) : noteRow(entry.note));
+      }
+      this.#body.prepend(...made.reverse());
+      this.#trim();
+      if (this.#waiting.length > 0) this.#schedule();
+    }
+    this.#onChange();
+  }
+
+  #trim() {
+    while (this.#body.childElementCount > MAX_ROWS) {
+      const oldest = this.#body.lastElementChild;
+      if (this.#records.delete(oldest) && !oldest.hidden) this.matching -= 1;
+      oldest.remove();
+    }
+  }
+
+  #passedOverRow() {
+    const why = this.#passedOver === this.#passedWhilePaused ? "while paused" : "too fast to be shown";
+    const row = noteRow(`${format.count(this.#passedOver)} passed ${why}`);
+    this.#passedOver = 0;
+    this.#passedWhilePaused = 0;
+    return row;
+  }
+
+  #publicationRow(raw) {
+    const record = toRecord(parse(raw) ?? { topic: "?", offset: 0, time: NaN, data: raw });
+    const data = element("td", { className: "data", attributes: { role: "cell" } });
+    if (record.bytes !== null) data.append(element("span", { className: "badge" }, "hex"));
+    data.append(element("span", { className: "text" }, record.preview));
+    if (record.isLong) {
+      const label = record.size ? `Show all ${record.size}` : "Show all";
+      data.append(element("button", { className: "more", attributes: { type: "button", "aria-expanded": "false", "aria-label": label } }));
+    }
+    const topic = element("button", { className: "topic", attributes: { type: "button", title: "Show this topic only" } }, record.topic);
+    const row = element(
+      "tr",
+      { className: `t${this.#colour(record.topic)}`, attributes: { role: "row" } },
+      element("td", { className: "time", attributes: { role: "cell", title: format.isoTime(record.time) } }, record.clock),
+      element("td", { className: "topic-cell", attributes: { role: "cell" } }, topic),
+      element("td", { className: "offset", attributes: { role: "cell" } }, String(record.offset)),
+      data,
+    );
+    this.#records.set(row, record);
+    this.#match(row, record);
+    return row;
+  }
+
+  /** Colours go out in order of appearance, so that the first eight topics never share one. */
+  #colour(topic) {
+    let colour = this.#colours.get(topic);
+    if (colour === undefined) {
+      if (this.#colours.size >= 1000) this.#colours.clear();
+      colour = this.#colours.size % COLOURS;
+      this.#colours.set(topic, colour);
+    }
+    return colour;
+  }
+
+  #match(row, record) {
+    const isMatch = this.#needle === "" || searchable(record).includes(this.#needle);
+    row.hidden = !isMatch;
+    if (isMatch) this.matching += 1;
+  }
+
+  #clicked(event) {
+    const row = event.target.closest("tr");
+    const record = this.#records.get(row);
+    if (record === undefined) return;
+    if (event.target.closest(".topic")) {
+      this.#body.dispatchEvent(new CustomEvent("topic", { bubbles: true, detail: record.topic }));
+    } else if (event.target.closest(".more") || String(getSelection()) === "") {
+      toggle(row, record); // not while text is being selected
+    }
+  }
+}
+
+function noteRow(text) {
+  const cell = element("td", { attributes: { role: "cell", colspan: "4" } }, element("span", {}, text));
+  return element("tr", { className: "note", attributes: { role: "row" } }, cell);
+}
+
+function toRecord(message) {
+  const { topic = "", offset = 0, time = NaN } = message;
+  const record = { topic, offset, time, clock: Number.isFinite(time) ? format.clock(time) : "", bytes: null, text: "" };
+  if (typeof message.base64 === "string") {
+    record.bytes = format.fromBase64(message.base64.slice(0, KEPT_CHARACTERS));
+    const whole = Math.floor((message.base64.replace(/=+$/, "").length * 3) / 4);
+    record.isLong = whole > MAYBE_LONG / 3;
+    record.preview = format.hex(record.bytes, PREVIEW_BYTES) + (whole > PREVIEW_BYTES ? " …" : "");
+    record.size = format.bytes(whole);
+    record.isCut = record.bytes.length < whole;
+  } else {
+    const text = String(message.data ?? "");
+    record.text = text.slice(0, KEPT_CHARACTERS);
+    record.isLong = text.length > MAYBE_LONG || text.includes("\n");
+    record.preview = format.visible(text.slice(0, PREVIEW_CHARACTERS)) + (text.length > PREVIEW_CHARACTERS ? " …" : "");
+    record.size = text.length > PREVIEW_CHARACTERS ? `${format.count(text.length)} characters` : "";
+    record.isCut = record.text.length < text.length;
+  }
+  return record;
+}
+
+function searchable(record) {
+  const data = record.bytes === null ? record.text : format.hex(record.bytes);
+  return `${record.topic}\n${data}`.toLowerCase();
+}
+
+function toggle(row, record) {
+  const isOpen = row.classList.toggle("open");
+  let text = record.preview;
+  if (isOpen) {
+    text = record.bytes === null ? format.visible(record.text, true) : format.hexDump(record.bytes);
+    if (record.isCut) text += `\n… cut here, ${record.size} in all`;
+  }
+  setText(row.querySelector(".text"), text);
+  row.querySelector(".more")?.setAttribute("aria-expanded", String(isOpen));
+}

@@ -1,0 +1,26 @@
+"""When to flush: at the end of the tick, and never for more than a given share of the loop.
+
+A flush that took ``d`` seconds forbids the next one before ``d * (1 / duty - 1)`` seconds after its end. An idle
+server therefore adds no latency, a loaded one spends at most ``duty`` of its loop in flushing, batches grow with load
+by themselves, and device reads are never starved (design: adaptive batching, with the measured table).
+"""
+
+from __future__ import annotations
+
+
+class FlushPacer:
+    """Says how long a flush has to wait."""
+
+    __slots__ = ("_not_before", "_rest")
+
+    def __init__(self, duty: float) -> None:
+        self._rest = 1.0 / duty - 1.0
+        self._not_before = 0.0
+
+    def flushed(self, started: float, ended: float) -> None:
+        """Note a flush that took from ``started`` to ``ended``, seconds on one monotonic clock."""
+        self._not_before = ended + (ended - started) * self._rest
+
+    def delay(self, now: float) -> float:
+        """Return how many seconds the next flush must wait; 0 or less means this tick."""
+        return self._not_before - now

@@ -1,0 +1,153 @@
+"""All exceptions of Portcast, by whose fault it is.
+
+====================  ======================================================================
+whose fault           class
+====================  ======================================================================
+the caller            `ConfigurationError`, `TopicError`
+the peer              `FramingError` (ends the connection), `CodecError` (costs one frame)
+the environment       `ListenError`, `BrokerUnavailable`, `MissingDependencyError`
+====================  ======================================================================
+
+Each exception keeps its facts as attributes and builds its sentence from them: what was expected, what came, what
+to do. None holds a secret or a whole payload. Control flow (skip, stop, retry) is not an error and lives elsewhere.
+"""
+
+from __future__ import annotations
+
+HEAD_BYTES = 32
+"""How many bytes of the offending input an error keeps, enough to recognise the protocol that was spoken."""
+
+
+class PortcastError(Exception):
+    """The root: catch this to catch whatever Portcast raises on its own account."""
+
+
+class ConfigurationError(PortcastError, ValueError):
+    """A setting that cannot work, found before anything starts.
+
+    Attributes:
+        key: the option, URL, file key or address that is wrong, as the user wrote it.
+        problem: what is wrong with it.
+        hint: what to do; may be empty.
+    """
+
+    def __init__(self, key: str, problem: str, hint: str = "") -> None:
+        self.key = key
+        self.problem = problem
+        self.hint = hint
+        super().__init__(f"{key}: {problem}" + (f"; {hint}" if hint else ""))
+
+
+class TopicError(PortcastError, ValueError):
+    """A topic or topic filter that breaks the rules of `portcast.topics`.
+
+    Attributes:
+        topic: the offending name, cut to 80 characters.
+        problem: the rule that it breaks.
+    """
+
+    def __init__(self, topic: str, problem: str) -> None:
+        self.topic = topic[:80]
+        self.problem = problem
+        super().__init__(f"topic {self.topic!r}: {problem}")
+
+
+class FramingError(PortcastError, ValueError):
+    """The byte stream of a peer does not follow its framing; the connection cannot go on.
+
+    Attributes:
+        reason: one word for counters: ``malformed``, ``oversize``, ``truncated`` or ``checksum``.
+        expected: what the framing expected at this place.
+        size: bytes seen, or announced by the peer, of the offending frame.
+        head: the first 32 bytes of the offending frame.
+    """
+
+    reason = "malformed"
+
+    def __init__(self, expected: str, size: int, head: bytes | bytearray | memoryview) -> None:
+        self.expected = expected
+        self.size = size
+        self.head = bytes(head[:HEAD_BYTES])
+        super().__init__(f"{self.reason} frame: expected {expected}; saw {size} bytes beginning {self.head!r}")
+
+
+class OversizeFrameError(FramingError):
+    """A frame is, or says that it will be, larger than ``max_frame``."""
+
+    reason = "oversize"
+
+
+class TruncatedFrameError(FramingError):
+    """The stream ended inside a frame."""
+
+    reason = "truncated"
+
+
+class ChecksumError(FramingError):
+    """A frame arrived whole but its check value does not match."""
+
+    reason = "checksum"
+
+
+class CodecError(PortcastError, ValueError):
+    """One frame cannot be turned into a message, or a value into a frame; the stream itself is intact.
+
+    Attributes:
+        codec: the name of the codec.
+        problem: what is wrong, without the payload.
+        head: the first 32 bytes of the frame; empty when encoding.
+    """
+
+    def __init__(self, codec: str, problem: str, head: bytes = b"") -> None:
+        self.codec = codec
+        self.problem = problem
+        self.head = head[:HEAD_BYTES]
+        super().__init__(f"{codec}: {problem}" + (f" in a frame beginning {self.head!r}" if head else ""))
+
+
+class ConnectionClosedError(PortcastError, ConnectionError):
+    """The device's connection has ended, so nothing more can be sent to it or read from it.
+
+    Attributes:
+        connection_id: which connection.
+        reason: why it ended (see `portcast.events.ConnectionClosed`).
+    """
+
+    def __init__(self, connection_id: str, reason: str) -> None:
+        self.connection_id = connection_id
+        self.reason = reason
+        super().__init__(f"connection {connection_id} has ended: {reason}")
+
+
+class ListenError(PortcastError, OSError):
+    """A listener's address cannot be bound.
+
+    Attributes:
+        address: the address as a URL, ``tcp://127.0.0.1:8001``.
+        problem: what the operating system said, in words.
+        hint: what to do.
+    """
+
+    def __init__(self, address: str, problem: str, hint: str = "") -> None:
+        self.address = address
+        self.problem = problem
+        self.hint = hint
+        super().__init__(f"{address}: {problem}" + (f"; {hint}" if hint else ""))
+
+
+class BrokerUnavailable(PortcastError, ConnectionError):
+    """The broker between processes cannot be reached."""
+
+
+class MissingDependencyError(PortcastError, ImportError):
+    """A feature needs a package that is not installed.
+
+    Attributes:
+        package: what to install, as pip names it.
+        feature: what needs it.
+    """
+
+    def __init__(self, package: str, feature: str) -> None:
+        self.package = package
+        self.feature = feature
+        super().__init__(f"{feature} needs {package}: pip install {package}")

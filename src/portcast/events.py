@@ -1,0 +1,202 @@
+"""What happened, as values: the low layers emit these and never log.
+
+`portcast.observability` turns them into log lines and counters; an application may listen too
+(`Gateway(on_event=…)`). An event is emitted on the loop, after the fact it tells of, and its receiver must not block;
+an exception in a receiver is caught and counted, it never reaches the connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from portcast.types import ConnectionId, ListenerName
+
+CloseReason = Literal[
+    "peer_closed",  # the device closed its side in order
+    "reset",  # the network or the device broke the connection
+    "first_frame_timeout",  # no whole frame within the absolute deadline after accept
+    "idle_timeout",  # nothing received for too long
+    "write_timeout",  # the device did not take our bytes in time
+    "oversize",  # framing errors, by `FramingError.reason`
+    "malformed",
+    "truncated",
+    "checksum",
+    "bad_frames",  # too many frames in a row that the codec refused
+    "handler_failed",  # a per-connection handler, or a dependency of the connection, raised
+    "closed",  # the application called `Connection.close`, or its per-connection handler returned
+    "drain",  # orderly stop
+    "aborted",  # orderly stop ran out of time, or stop without drain
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerStarted:
+    """A listener accepts connections."""
+
+    listener: ListenerName
+    address: str
+    framing: str
+    target: str
+    """``topic logs`` for a relay, ``handler on_reading`` otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerPaused:
+    """A listener stopped accepting for now; what connects meanwhile waits in the kernel's backlog."""
+
+    listener: ListenerName
+    reason: Literal["max_connections", "descriptors", "suspended"]
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerResumed:
+    """A paused listener accepts again."""
+
+    listener: ListenerName
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerStopped:
+    """A listener has closed its socket."""
+
+    listener: ListenerName
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionOpened:
+    """A device connected."""
+
+    connection_id: ConnectionId
+    listener: ListenerName
+    peer: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionClosed:
+    """A device's connection ended. Emitted exactly once for each `ConnectionOpened`."""
+
+    connection_id: ConnectionId
+    listener: ListenerName
+    peer: str
+    reason: CloseReason
+    detail: str
+    """The error's sentence when the reason is a fault; empty otherwise."""
+    frames: int
+    bytes_received: int
+    bytes_sent: int
+    seconds: float
+    undelivered: int
+    """Frames that were received but had not been handled when the connection was aborted."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRejected:
+    """A codec refused a frame; the connection goes on unless this was one too many in a row."""
+
+    connection_id: ConnectionId
+    listener: ListenerName
+    detail: str
+    in_a_row: int
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerFailed:
+    """A handler or one of its dependencies raised; that message is lost, the next is handled."""
+
+    connection_id: ConnectionId
+    listener: ListenerName
+    handler: str
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerAbandoned:
+    """A handler did not end even when cancelled at the end of the drain."""
+
+    connection_id: ConnectionId
+    listener: ListenerName
+    handler: str
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriberOpened:
+    """A client subscribed."""
+
+    subscriber_id: str
+    transport: str
+    filters: tuple[str, ...]
+    peer: str
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriberSlow:
+    """A subscriber's outbox passed its soft limit: publishers on its topics wait while its patience lasts."""
+
+    subscriber_id: str
+    queued_messages: int
+    queued_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriberDemoted:
+    """A slow subscriber used up its patience: it no longer holds publishers, its policy applies."""
+
+    subscriber_id: str
+    queued_messages: int
+    queued_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriberClosed:
+    """A client's subscription ended. ``delivered + dropped`` is all that was published to it."""
+
+    subscriber_id: str
+    transport: str
+    reason: str
+    delivered: int
+    dropped: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class DrainStarted:
+    """An orderly stop began."""
+
+    connections: int
+    subscribers: int
+    deadline_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class DrainFinished:
+    """The orderly stop ended."""
+
+    seconds: float
+    is_clean: bool
+    """False when something had to be aborted."""
+    detail: str
+
+
+Event = (
+    ListenerStarted
+    | ListenerPaused
+    | ListenerResumed
+    | ListenerStopped
+    | ConnectionOpened
+    | ConnectionClosed
+    | FrameRejected
+    | HandlerFailed
+    | HandlerAbandoned
+    | SubscriberOpened
+    | SubscriberSlow
+    | SubscriberDemoted
+    | SubscriberClosed
+    | DrainStarted
+    | DrainFinished
+)
+
+Emit = Callable[[Event], None]
+"""Takes an event; never raises, never blocks."""

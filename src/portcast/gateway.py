@@ -1,0 +1,248 @@
+"""The composition root: joins listeners, handlers, broker, hub and web routes in one FastAPI router."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from fastapi import APIRouter
+
+from portcast.address import Address
+from portcast.brokers import MemoryBroker
+from portcast.brokers.base import Broker
+from portcast.codecs import Codec, encode_value
+from portcast.config import GatewayOptions, HttpOptions, TopicOptions
+from portcast.delivery import OutboxLimits
+from portcast.errors import ConfigurationError
+from portcast.events import Emit
+from portcast.framing import Framing
+from portcast.handlers import compile_handler
+from portcast.handlers.router import Declaration, DeviceRouter, Function
+from portcast.history import HistoryLimits
+from portcast.listen_url import ListenerConfig, check_addresses
+from portcast.observability import LogEvents, fan_out
+from portcast.publication import Position
+from portcast.runtime import Connection, Listener, ListenerPlan, Node, Store
+from portcast.signals import SignalDrain
+from portcast.version import VERSION
+from portcast.web import TransportProbe, add_routes
+
+Lifespan = Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any] | None]]
+
+
+class Gateway(APIRouter):
+    """Raw TCP in, live WebSockets out, as a FastAPI router.
+
+    ```python
+    gateway = Gateway()
+    gateway.relay("tcp://127.0.0.1:8001", topic="logs")
+
+    app = FastAPI()
+    app.include_router(gateway)
+    ```
+
+    Its listeners live in the lifespan of the app that includes it: they accept before the first HTTP request is
+    served and are drained when the app stops.
+    """
+
+    def __init__(
+        self,
+        *,
+        options: GatewayOptions | None = None,
+        outbox: OutboxLimits | None = None,
+        history: HistoryLimits | None = None,
+        http: HttpOptions | None = None,
+        topics: Mapping[str, TopicOptions] | None = None,
+        on_event: Emit | None = None,
+        has_page: bool = True,
+        lifespan: Lifespan | None = None,
+        **router_options: Any,
+    ) -> None:
+        """Make a gateway without listeners; `listen` and `relay` add them.
+
+        Args:
+            options: limits of the process.
+            outbox: how much one subscriber may have waiting.
+            history: how much is retained.
+            http: limits and origins of the HTTP side.
+            topics: options by topic filter; the first that matches a topic counts.
+            on_event: is told of everything that happens, beside the log.
+            has_page: serve the live page at ``/``.
+            lifespan: runs around the listeners, like that of an `APIRouter`.
+            **router_options: passed on to `fastapi.APIRouter`: ``prefix``, ``dependencies``, …
+        """
+        super().__init__(lifespan=self._lifespan, **router_options)
+        self.store = Store()
+        """Values shared by TCP handlers, HTTP handlers and background tasks."""
+        self.devices = DeviceRouter()
+        """What `listen` and `relay` have declared so far."""
+        self._options = options or GatewayOptions()
+        self._outbox = outbox or OutboxLimits()
+        self._topics = dict(topics or {})
+        self._broker: Broker = MemoryBroker(history or HistoryLimits())
+        self._emit = fan_out(LogEvents(), *([on_event] if on_event is not None else []))
+        self._user_lifespan = lifespan
+        self._node: Node | None = None
+        self.http_address: Address | None = None
+        """Where HTTP will be served, if the runner knows: then start refuses a listener that needs the same port."""
+        add_routes(self, self._running, http or HttpOptions(), version=VERSION, has_page=has_page)
+
+    # Declaring
+
+    def listen(
+        self,
+        url: str,
+        *,
+        framing: Framing | None = None,
+        codec: Codec[Any] | None = None,
+        name: str | None = None,
+        **options: object,
+    ) -> Callable[[Function], Function]:
+        """Declare a listener with a handler: see `DeviceRouter.listen`."""
+        return self.devices.listen(url, framing=framing, codec=codec, name=name, **options)
+
+    def relay(
+        self,
+        url: str,
+        *,
+        topic: str | None = None,
+        framing: Framing | None = None,
+        name: str | None = None,
+        **options: object,
+    ) -> None:
+        """Declare a listener whose frames go straight to a topic: see `DeviceRouter.relay`."""
+        self.devices.relay(url, topic=topic, framing=framing, name=name, **options)
+
+    def add_relay(self, config: ListenerConfig) -> None:
+        """Declare a relay that is configured already, as from a file."""
+        self.devices.add(config)
+
+    def include_devices(self, router: DeviceRouter) -> None:
+        """Add the listeners of a `DeviceRouter`, as they are now."""
+        self.devices.include(router)
+
+    # Publishing
+
+    async def publish(self, topic: str, value: object) -> Position:
+        """Publish one message and return its position.
+
+        Waits while a slow subscriber of the topic holds its publishers (at most its patience), or while too much
+        waits for the next flush. Cancelling while it waits publishes nothing.
+
+        Args:
+            topic: levels separated by ``/``, at most 255 bytes and 16 levels.
+            value: bytes as they are, str as UTF-8, a Pydantic model or any JSON value as JSON.
+
+        Raises:
+            TopicError: the topic is not valid.
+            CodecError: the value cannot be expressed.
+            RuntimeError: the gateway is not running.
+        """
+        return await self._running().publish(topic, encode_value(value))
+
+    def publish_nowait(self, topic: str, value: object) -> Position:
+        """Publish one message at once, whoever is slow; otherwise as `publish`.
+
+        A subscriber that cannot keep up with what never waits is removed sooner.
+        """
+        return self._running().publish_nowait(topic, (encode_value(value),))
+
+    # What runs
+
+    def _running(self) -> Node:
+        if self._node is None:
+            raise RuntimeError("the gateway is not running: it starts with the app that includes it")
+        return self._node
+
+    @property
+    def is_running(self) -> bool:
+        """True from start until the end of the stop."""
+        return self._node is not None
+
+    @property
+    def listeners(self) -> Sequence[Listener]:
+        """The running listeners, in the order of their declaration; their `Listener.address` is the bound one."""
+        return self._running().listeners
+
+    @property
+    def max_connections(self) -> int:
+        """How many device connections may be open at a time."""
+        return self._running().registry.max_connections
+
+    def connection(self, connection_id: str) -> Connection | None:
+        """Return an open device connection by its id."""
+        return self._running().registry.get(connection_id)
+
+    async def drain(self) -> None:
+        """Stop in order (see `portcast.runtime.drain`); returns at once if nothing runs or it is over."""
+        if self._node is not None:
+            await self._node.drain()
+
+    def hurry(self) -> None:
+        """Make a running drain end at once: whatever is left is aborted."""
+        if self._node is not None:
+            self._node.hurry()
+
+    # The lifespan
+
+    @asynccontextmanager
+    async def _lifespan(self, app: Any) -> AsyncIterator[Mapping[str, Any]]:
+        if self._node is not None:
+            raise ConfigurationError("Gateway", "it was included twice", "include_router(gateway) once per process")
+        async with AsyncExitStack() as stack:
+            state = await stack.enter_async_context(self._user_lifespan(app)) if self._user_lifespan else None
+            node = self._build(app)
+            self._node = node
+            try:
+                await node.start()
+                signals = SignalDrain(self.drain, self.hurry)
+                signals.install()
+                probed = _probe(app)
+                try:
+                    yield {**(state or {}), "portcast": self}
+                finally:
+                    signals.restore()
+                    probed()
+                    await node.stop()
+            finally:
+                self._node = None
+
+    def _build(self, app: Any) -> Node:
+        declarations = self.devices.declarations
+        check_addresses([one.config for one in declarations], self.http_address)
+        return Node(
+            [self._plan(one, getattr(app, "dependency_overrides", {})) for one in declarations],
+            broker=self._broker,
+            options=self._options,
+            outbox=self._outbox,
+            topics=self._topics,
+            emit=self._emit,
+        )
+
+    def _plan(
+        self, declaration: Declaration, overrides: Mapping[Callable[..., Any], Callable[..., Any]]
+    ) -> ListenerPlan:
+        if declaration.function is None:
+            return ListenerPlan(declaration.config)
+        providers: dict[type[Any], Callable[[Connection], object]] = {
+            Gateway: lambda connection: self,
+            Store: lambda connection: self.store,
+        }
+        handler = compile_handler(
+            declaration.function, codec=declaration.codec, providers=providers, overrides=overrides
+        )
+        return ListenerPlan(declaration.config, handler)
+
+
+def _probe(app: Any) -> Callable[[], None]:
+    """Put the transport probe outermost in a running Starlette app; return what takes it off again."""
+    stack = getattr(app, "middleware_stack", None)
+    if stack is None:
+        return lambda: None
+    app.middleware_stack = TransportProbe(stack)
+
+    def take_off() -> None:
+        app.middleware_stack = stack
+
+    return take_off

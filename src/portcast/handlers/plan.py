@@ -1,0 +1,255 @@
+"""Compiles a handler's signature and its dependencies to flat lists of steps.
+
+A value is made in one of two *scopes*: per connection, when the device connects, or per message. Slots of a message
+follow those of its connection, so the index of a message's value is known once all dependencies are: until then an
+argument is a `_Ref`.
+
+Per connection: slot 0 is the connection, then one slot for each step. Per message: the message, then one slot for
+each step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from inspect import isclass
+from typing import Any, NamedTuple
+
+import fastapi.params
+
+from portcast.errors import ConfigurationError
+from portcast.handlers.calls import Invoke, Step, bind, step
+from portcast.handlers.fastapi_subset import dependency_of, display, refuse_http
+from portcast.handlers.markers import InThread, PerConnection
+from portcast.handlers.signature import Call, Parameter, Signatures, at, identity, name_of
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What parameters can get beside dependencies.
+
+    Attributes:
+        connection_type: the annotation that gets the connection.
+        providers: by annotation, a sync function that makes the value from the connection; called once per message,
+            or at connect for what lives as long as the connection.
+        overrides: replacements of dependencies, as in ``FastAPI.dependency_overrides``.
+        signatures: the reader, with what it already knows.
+    """
+
+    connection_type: type
+    providers: Mapping[Any, Callable[[Any], object]]
+    overrides: Mapping[Call, Call]
+    signatures: Signatures
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A compiled handler: what to run at connect, what to run for a message, and the call itself."""
+
+    connection_steps: tuple[Step, ...]
+    message_steps: tuple[Step, ...]
+    call: Invoke
+    message: Parameter | None
+    """None for a per-connection handler."""
+
+
+class _Scope(Enum):
+    CONNECTION = auto()
+    MESSAGE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class _Ref:
+    """A value: the ``index``-th of its scope."""
+
+    scope: _Scope
+    index: int
+
+
+_CONNECTION = _Ref(_Scope.CONNECTION, 0)
+_MESSAGE = _Ref(_Scope.MESSAGE, 0)
+
+
+class _Arguments(NamedTuple):
+    positions: list[_Ref]
+    keywords: list[tuple[str, _Ref]]
+
+
+class _Asker(NamedTuple):
+    """Whose parameters are being looked at."""
+
+    where: str
+    """The way to it, ``on_reading -> get_repository -> get_session``; names it in errors."""
+    scope: _Scope
+    calls: tuple[Hashable, ...]
+    """The way to it, to find circles."""
+
+
+def plan(function: Call, environment: Environment) -> Plan:
+    """Compile a handler.
+
+    Raises:
+        ConfigurationError: a parameter of the handler or of a dependency cannot be provided; names both.
+    """
+    where = f"handler {name_of(function)}"
+    parameters = environment.signatures.of(function, where)
+    return _Planner(environment, where, parameters).plan(function)
+
+
+@dataclass
+class _Planner:
+    environment: Environment
+    where: str
+    parameters: tuple[Parameter, ...]
+    message: Parameter | None = None
+    steps: dict[_Scope, list[tuple[Call, _Arguments]]] = field(default_factory=lambda: {s: [] for s in _Scope})
+    made: dict[tuple[Hashable, _Scope], _Ref] = field(default_factory=dict)
+
+    def plan(self, function: Call) -> Plan:
+        self.message = self._find_message()
+        scope = _Scope.CONNECTION if self.message is None else _Scope.MESSAGE
+        asker = _Asker(self.where, scope, (identity(function),))
+        arguments = self._arguments(self.parameters, asker, function)
+        return Plan(
+            connection_steps=tuple(self._step(*s) for s in self.steps[_Scope.CONNECTION]),
+            message_steps=tuple(self._step(*s) for s in self.steps[_Scope.MESSAGE]),
+            call=bind(function, *self._indexes(arguments)),
+            message=self.message,
+        )
+
+    def _find_message(self) -> Parameter | None:
+        """Decide whether the handler is called per message, and with which parameter."""
+        candidates, has_connection = [], False
+        for parameter in self.parameters:
+            refuse_http(parameter, self.where, self.environment.connection_type.__name__)
+            has_connection |= parameter.type is self.environment.connection_type
+            if parameter.depends is not None or parameter.has_default or self._is_special(parameter):
+                continue
+            if not parameter.has_annotation:
+                raise ConfigurationError(
+                    at(self.where, parameter.name),
+                    "it has no annotation",
+                    "annotate the message with a Pydantic model, str, bytes or dict, the connection with Connection",
+                )
+            candidates.append(parameter)
+        if len(candidates) > 1:
+            names = ", ".join(repr(p.name) for p in candidates)
+            raise ConfigurationError(
+                at(self.where, candidates[1].name),
+                f"a handler takes one message, but {names} could each be it",
+                "keep one; give the others a default or Depends(…)",
+            )
+        if not candidates and not has_connection:
+            raise ConfigurationError(
+                self.where,
+                "it takes neither a message nor a Connection",
+                "add a parameter: a Pydantic model, str or bytes to be called once per message, "
+                "a Connection to be called once per connection",
+            )
+        return candidates[0] if candidates else None
+
+    def _is_special(self, parameter: Parameter) -> bool:
+        return parameter.type is self.environment.connection_type or self._provider(parameter) is not None
+
+    def _provider(self, parameter: Parameter) -> Callable[[Any], object] | None:
+        return self.environment.providers.get(parameter.type) if isclass(parameter.type) else None
+
+    def _arguments(self, parameters: tuple[Parameter, ...], asker: _Asker, call: Call) -> _Arguments:
+        arguments = _Arguments([], [])
+        # A decorator's wrapper may take **kwargs only, and FastAPI passes everything by name.
+        by_name = hasattr(call, "__wrapped__") and not isinstance(call, InThread)
+        for parameter in parameters:
+            ref = self._argument(parameter, asker)
+            if ref is None:
+                by_name = True  # left at its default: those behind it are no longer where they were
+            elif parameter.is_positional_only or not (by_name or parameter.is_keyword_only):
+                arguments.positions.append(ref)
+            else:
+                arguments.keywords.append((parameter.name, ref))
+        return arguments
+
+    def _argument(self, parameter: Parameter, asker: _Asker) -> _Ref | None:
+        """Return where a parameter's value comes from; None if it is left at its default."""
+        key = at(asker.where, parameter.name)
+        refuse_http(parameter, asker.where, self.environment.connection_type.__name__)
+        if parameter.depends is not None:
+            return self._dependency(parameter, parameter.depends, asker)
+        if parameter.type is self.environment.connection_type:
+            return _CONNECTION
+        provider = self._provider(parameter)
+        if provider is not None:
+            return self._provided(parameter.type, provider, asker.scope)
+        if parameter.has_default:
+            return None
+        if not parameter.has_annotation:
+            raise ConfigurationError(key, "it has no annotation", "annotate it, or give it Depends(…) or a default")
+        if self.message is None or parameter.annotation != self.message.annotation:
+            raise ConfigurationError(
+                key, f"nothing provides {display(parameter)}", f"use {self._choices()}, Depends(…) or a default"
+            )
+        if asker.scope is _Scope.CONNECTION:
+            raise ConfigurationError(
+                key,
+                "it asks for the message, but lives as long as the connection",
+                "use Depends instead of PerConnection",
+            )
+        return _MESSAGE
+
+    def _choices(self) -> str:
+        types = [self.environment.connection_type, *self.environment.providers]
+        names = [t.__name__ for t in types]
+        return ", ".join(names if self.message is None else [*names, f"the message ({display(self.message)})"])
+
+    def _provided(self, annotation: object, provider: Callable[[Any], object], scope: _Scope) -> _Ref:
+        key = (("provider", annotation), scope)
+        if key not in self.made:
+            self.made[key] = self._add(provider, _Arguments([_CONNECTION], []), scope)
+        return self.made[key]
+
+    def _dependency(self, parameter: Parameter, depends: fastapi.params.Depends, asker: _Asker) -> _Ref:
+        key = at(asker.where, parameter.name)
+        original = dependency_of(parameter, depends, asker.where)
+        is_shared = self.message is None or isinstance(depends, PerConnection)
+        scope = _Scope.CONNECTION if is_shared else _Scope.MESSAGE
+        if asker.scope is _Scope.CONNECTION and scope is _Scope.MESSAGE:
+            raise ConfigurationError(
+                key,
+                f"it lives as long as the connection, but {name_of(original)} only as long as a message",
+                f"write PerConnection({name_of(original)}) here too, or Depends for both",
+            )
+        me = identity(original)
+        if me in asker.calls:
+            raise ConfigurationError(key, f"{name_of(original)} depends on itself", "remove one of the two")
+        if depends.use_cache and (me, scope) in self.made:
+            return self.made[me, scope]
+        call = self._override(original)
+        here = _Asker(f"{asker.where} -> {name_of(call)}", scope, (*asker.calls, me))
+        parameters = self.environment.signatures.of(call, here.where)
+        ref = self._add(call, self._arguments(parameters, here, call), scope)
+        self.made.setdefault((me, scope), ref)
+        return ref
+
+    def _override(self, call: Call) -> Call:
+        overrides = self.environment.overrides
+        inner = call.function if isinstance(call, InThread) else call
+        for key in (call, inner):
+            if identity(key) is key and key in overrides:
+                return overrides[key]
+        return call
+
+    def _add(self, call: Call, arguments: _Arguments, scope: _Scope) -> _Ref:
+        self.steps[scope].append((call, arguments))
+        return _Ref(scope, len(self.steps[scope]))
+
+    def _step(self, call: Call, arguments: _Arguments) -> Step:
+        return step(call, *self._indexes(arguments))
+
+    def _indexes(self, arguments: _Arguments) -> tuple[tuple[int, ...], tuple[tuple[str, int], ...]]:
+        return (
+            tuple(self._index(ref) for ref in arguments.positions),
+            tuple((name, self._index(ref)) for name, ref in arguments.keywords),
+        )
+
+    def _index(self, ref: _Ref) -> int:
+        return ref.index if ref.scope is _Scope.CONNECTION else ref.index + 1 + len(self.steps[_Scope.CONNECTION])

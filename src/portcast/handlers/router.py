@@ -1,0 +1,121 @@
+"""Declares listeners, in one file or in many: `DeviceRouter` collects what `Gateway` starts.
+
+It is to device ports what `fastapi.APIRouter` is to paths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from portcast.codecs import Codec
+from portcast.framing import Framing
+from portcast.listen_url import ListenerConfig, listener_from_url
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """One declared listener.
+
+    Attributes:
+        config: address, framing and limits.
+        function: the user's handler as written; None for a relay.
+        codec: what the user chose; None: by the handler's annotation.
+    """
+
+    config: ListenerConfig
+    function: Callable[..., Any] | None
+    codec: Codec[Any] | None
+
+
+class DeviceRouter:
+    """A group of listeners, for apps that spread their handlers over files.
+
+    ```python
+    scales = DeviceRouter(topic_prefix="scales/")
+
+    @scales.listen("tcp://0.0.0.0:8001")
+    async def on_weight(weight: Weight, connection: Connection): ...
+
+    gateway.include_devices(scales)
+    ```
+    """
+
+    def __init__(self, *, topic_prefix: str = "") -> None:
+        """Make an empty group.
+
+        Args:
+            topic_prefix: put before the topic of each relay in the group; handlers name their topics in full.
+        """
+        self.topic_prefix = topic_prefix
+        self.declarations: list[Declaration] = []
+
+    def listen(
+        self,
+        url: str,
+        *,
+        framing: Framing | None = None,
+        codec: Codec[Any] | None = None,
+        name: str | None = None,
+        **options: object,
+    ) -> Callable[[Function], Function]:
+        """Declare a listener whose frames go to the decorated function, which stays as it is.
+
+        Args:
+            url: ``tcp://HOST:PORT``, ``unix:///PATH`` or a port, with options as ``?key=value``.
+            framing: how frames lie in the stream; lines unless the URL says otherwise.
+            codec: how frames become messages; chosen by the handler's annotation if None.
+            name: names the listener in logs and the API; its address if None.
+            **options: fields of `portcast.config.ListenerOptions`.
+
+        Raises:
+            ConfigurationError: the URL or an option cannot work.
+        """
+        config = listener_from_url(url, framing=framing, name=name, options=options)
+
+        def declare(function: Function) -> Function:
+            self.declarations.append(Declaration(config, function, codec))
+            return function
+
+        return declare
+
+    def relay(
+        self,
+        url: str,
+        *,
+        topic: str | None = None,
+        framing: Framing | None = None,
+        name: str | None = None,
+        **options: object,
+    ) -> None:
+        """Declare a listener whose frames go straight to a topic.
+
+        Args:
+            url: as for `listen`.
+            topic: where to publish; ``tcp/<port>`` if neither this nor the URL says so.
+            framing: as for `listen`.
+            name: as for `listen`.
+            **options: fields of `portcast.config.ListenerOptions` and `portcast.config.TopicOptions`.
+
+        Raises:
+            ConfigurationError: the URL or an option cannot work.
+        """
+        config = listener_from_url(url, framing=framing, topic=topic, name=name, options=options)
+        self.add(config)
+
+    def add(self, config: ListenerConfig) -> None:
+        """Declare a relay that is configured already, as from a file."""
+        if self.topic_prefix:
+            config = replace(config, topic=self.topic_prefix + config.topic)
+        self.declarations.append(Declaration(config, None, None))
+
+    def include(self, other: DeviceRouter) -> None:
+        """Add the listeners of another group, as they are now, with this group's prefix before theirs."""
+        for one in other.declarations:
+            config = one.config
+            if one.function is None and self.topic_prefix:
+                config = replace(config, topic=self.topic_prefix + config.topic)
+            self.declarations.append(replace(one, config=config))

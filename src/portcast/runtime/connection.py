@@ -1,0 +1,422 @@
+"""One accepted socket: bytes in, frames to its consumer, frames out to the device.
+
+States::
+
+    open ──────────► closing ──────────► lost ──────────► done
+          end of stream,        transport gone     consumer has
+          fault, close()                           handled all it got
+
+* *open*: bytes are decoded as they come. Reading pauses when the consumer says so and resumes when it asks.
+* *closing*: nothing more is decoded. After an orderly end of the stream the socket stays writable until the consumer
+  has handled what was received, so that a device that half-closes still gets its answers (RFC 9293 §3.6).
+* *lost*: the socket is gone, what was received before is still being handled.
+* *done*: `ConnectionClosed` is emitted, exactly once, and the registry forgets the connection.
+
+A framing error ends the connection, but the good frames before it are delivered first. An exception never leaves a
+protocol callback: both loops would close the socket and write a traceback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Callable
+from itertools import count
+from random import SystemRandom
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from portcast.errors import ConnectionClosedError, FramingError
+from portcast.events import CloseReason, ConnectionClosed
+from portcast.types import ConnectionId
+
+if TYPE_CHECKING:
+    from portcast.framing import FrameDecoder
+    from portcast.runtime.listener import Listener
+
+# 48 bits, counted up from a random start: unique in a process, unlikely to meet another's in a log.
+_ids = count(SystemRandom().randrange(1 << 47))
+
+
+class Consumer(Protocol):
+    """Takes one connection's frames. Called on the loop; must not block or raise."""
+
+    def frames_received(self, frames: list[bytes]) -> bool:
+        """Take frames, at least one. Return True to stop reading until `Connection.resume_reading` is called."""
+        ...
+
+    def ended(self) -> None:
+        """Take note that no more frames will come; call `Connection.consumer_done` once all are handled."""
+        ...
+
+    def discard(self) -> int:
+        """Drop the frames that wait; return how many. What is being handled goes on."""
+        ...
+
+    def abort(self) -> int:
+        """Drop the frames that wait and stop what is being handled; return how many were lost.
+
+        `Connection.consumer_done` is called once it has stopped, which a handler may delay.
+        """
+        ...
+
+    def abandon(self) -> None:
+        """Report that it did not stop although `abort` was called some time ago."""
+        ...
+
+    @property
+    def is_busy(self) -> bool:
+        """True while a received frame has not been handled."""
+        ...
+
+    async def receive(self) -> bytes:
+        """Return the next frame of a per-connection handler.
+
+        Raises:
+            ConnectionClosedError: no more will come.
+        """
+        ...
+
+
+class Connection(asyncio.Protocol):
+    """One device's connection, as handlers see it.
+
+    Everything here belongs to the loop that runs the app; from another thread use
+    ``loop.call_soon_threadsafe``.
+
+    Attributes:
+        id: unique in this process.
+        opened_at: when it was accepted, monotonic seconds.
+        frames: frames received so far.
+        bytes_received: bytes received so far.
+        bytes_sent: bytes handed to the transport so far.
+    """
+
+    __slots__ = (
+        "_close_detail",
+        "_close_reason",
+        "_consumer",
+        "_consumer_is_done",
+        "_decoder",
+        "_drain_waiters",
+        "_is_lost",
+        "_is_reading",
+        "_listener",
+        "_peer",
+        "_state",
+        "_transport",
+        "_undelivered",
+        "_write_stalled_at",
+        "bytes_received",
+        "bytes_sent",
+        "frames",
+        "id",
+        "opened_at",
+        "received_at",
+    )
+
+    _transport: asyncio.Transport
+    _consumer: Consumer
+
+    def __init__(self, listener: Listener, peer: str) -> None:
+        self.id = ConnectionId(f"{next(_ids):012x}")
+        self._listener = listener
+        self._peer = peer
+        self._decoder: FrameDecoder = listener.framing.decoder()
+        self._state: dict[str, Any] | None = None
+        # Progress, for deadlines and counters.
+        self.opened_at = self.received_at = listener.now()
+        self.frames = 0
+        self.bytes_received = 0
+        self.bytes_sent = 0
+        self._write_stalled_at: float | None = None
+        self._drain_waiters: list[asyncio.Future[None]] | None = None
+        # How far the connection is on its way out.
+        self._is_reading = True
+        self._is_lost = False
+        self._consumer_is_done = False
+        self._close_reason: CloseReason | None = None
+        self._close_detail = ""
+        self._undelivered = 0
+
+    # What handlers use
+
+    @property
+    def listener(self) -> str:
+        """The name of the listener that accepted it."""
+        return self._listener.name
+
+    @property
+    def peer(self) -> str:
+        """The device's address: ``192.0.2.7:50123``, ``[2001:db8::7]:50123``, or ``unix`` for a Unix socket."""
+        return self._peer
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """A place for the application's own values, gone with the connection."""
+        if self._state is None:
+            self._state = {}
+        return self._state
+
+    @property
+    def is_open(self) -> bool:
+        """True while frames can be sent: until `close`, or until the device is gone and its frames are handled."""
+        return not self._is_lost and not self._consumer_is_done and self._close_reason != "closed"
+
+    @property
+    def is_closing(self) -> bool:
+        """True once no more frames will be read."""
+        return self._close_reason is not None
+
+    def __aiter__(self) -> Connection:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            return await self._consumer.receive()
+        except ConnectionClosedError:
+            raise StopAsyncIteration from None
+
+    async def receive(self) -> bytes:
+        """Return the next frame; for per-connection handlers only.
+
+        Cancelling loses no frame.
+
+        Raises:
+            ConnectionClosedError: the connection has ended and all its frames have been returned.
+            RuntimeError: the listener's handler is called once per message, or it is a relay.
+        """
+        return await self._consumer.receive()
+
+    def send_nowait(self, frame: bytes) -> bool:
+        """Send one frame, encoded by the listener's framing, if the device keeps up.
+
+        Returns:
+            False if more than ``write_buffer`` bytes wait already; nothing was sent then.
+
+        Raises:
+            CodecError: the framing cannot carry the frame.
+            ConnectionClosedError: the connection has ended.
+        """
+        if not self.is_open:
+            raise ConnectionClosedError(self.id, self._close_reason or "closed")
+        if self._write_stalled_at is not None:
+            return False
+        data = self._listener.framing.encode(frame)
+        self.bytes_sent += len(data)
+        self._transport.write(data)
+        return True
+
+    async def send(self, frame: bytes) -> None:
+        """Send one frame, waiting first while the device does not keep up.
+
+        Cancelling while it waits leaves nothing sent. A device that takes nothing for ``write_timeout`` is aborted.
+
+        Raises:
+            CodecError: the framing cannot carry the frame.
+            ConnectionClosedError: the connection has ended, or ended while waiting.
+        """
+        while not self.send_nowait(frame):
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            if self._drain_waiters is None:
+                self._drain_waiters = []
+            self._drain_waiters.append(future)
+            await future
+
+    def close(self) -> None:
+        """End the connection after what was sent is out. Frames not yet handled are dropped and counted."""
+        self.end("closed")
+
+    # The protocol (asyncio calls these)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See `asyncio.BaseProtocol.connection_made`."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=self._listener.options.write_buffer_bytes)
+        self._consumer = self._listener.connection_made(self)
+
+    def data_received(self, data: bytes) -> None:
+        """See `asyncio.Protocol.data_received`."""
+        if self._close_reason is not None:
+            return
+        self.received_at = self._listener.now()
+        self.bytes_received += len(data)
+        decoder = self._decoder
+        self._take(decoder.feed(data))
+        if decoder.error is not None:
+            self._fail(decoder.error)
+
+    def _take(self, frames: list[bytes]) -> None:
+        if frames:
+            self.frames += len(frames)
+            if self._consumer.frames_received(frames):
+                self.pause_reading()
+
+    def _fail(self, error: FramingError) -> None:
+        self.end(cast("CloseReason", error.reason), str(error))
+
+    def eof_received(self) -> bool:
+        """See `asyncio.Protocol.eof_received`; True keeps the socket writable for the answers."""
+        if self._close_reason is None:
+            self._take(self._decoder.end())
+            if self._decoder.error is not None:
+                self._fail(self._decoder.error)
+            else:
+                self._close_reason = "peer_closed"
+                self._consumer.ended()
+        return not self._consumer_is_done
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See `asyncio.BaseProtocol.connection_lost`."""
+        self._is_lost = True
+        self._wake_senders()
+        if self._close_reason is None:
+            # No end of stream came first: the network or the device broke it.
+            self._close_reason = "reset"
+            if exc is not None and not _is_ordinary_reset(exc):
+                self._close_detail = f"{type(exc).__name__}: {exc}"
+            self._consumer.ended()
+        self._listener.connection_lost(self)
+        self._finish()
+
+    def pause_writing(self) -> None:
+        """See `asyncio.BaseProtocol.pause_writing`."""
+        self._write_stalled_at = self._listener.now()
+
+    def resume_writing(self) -> None:
+        """See `asyncio.BaseProtocol.resume_writing`."""
+        self._write_stalled_at = None
+        self._wake_senders()
+
+    def _wake_senders(self) -> None:
+        waiters, self._drain_waiters = self._drain_waiters, None
+        for future in waiters or ():
+            if not future.done():
+                future.set_result(None)
+
+    # What the runtime uses
+
+    def pause_reading(self) -> None:
+        """Stop reading, so that TCP slows the device. Does nothing when already stopped or closing."""
+        if self._is_reading and not self._transport.is_closing():
+            self._is_reading = False
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read again."""
+        if not self._is_reading:
+            self._is_reading = True
+            # The clock of the idle deadline stood still meanwhile: it was us who did not read.
+            self.received_at = self._listener.now()
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
+
+    @property
+    def is_reading(self) -> bool:
+        """False while backpressure keeps us from reading."""
+        return self._is_reading
+
+    @property
+    def is_busy(self) -> bool:
+        """True while a received frame has not been handled."""
+        return self._consumer.is_busy
+
+    def end(self, reason: CloseReason, detail: str = "") -> None:
+        """Stop reading and close once the consumer has handled what was received. The first reason counts."""
+        if self._close_reason is None:
+            self._close_reason = reason
+            self._close_detail = detail
+            self.pause_reading()
+            if reason in ("closed", "handler_failed", "bad_frames"):
+                # The handler asked for it or is no more: what still waits for it will not be handled.
+                self._undelivered += self._consumer.discard()
+            self._consumer.ended()
+
+    def abort(self, reason: CloseReason) -> None:
+        """End now: drop what waits in either direction, count it."""
+        if self._close_reason is None:
+            self._close_reason = reason
+        if not self._is_lost:
+            self._transport.abort()
+        self._undelivered += self._consumer.abort()
+
+    def abandon(self) -> None:
+        """Say that its handler ignores its cancellation, and go on without it."""
+        self._consumer.abandon()
+        self.consumer_done()
+
+    def consumer_done(self) -> None:
+        """Take note that every frame has been handled and the consumer needs the socket no more."""
+        if not self._consumer_is_done:
+            self._consumer_is_done = True
+            if not self._is_lost:
+                self._transport.close()
+            self._finish()
+
+    def _finish(self) -> None:
+        if not (self._is_lost and self._consumer_is_done):
+            return
+        self._listener.connection_done(
+            self,
+            ConnectionClosed(
+                self.id,
+                self._listener.name,
+                self._peer,
+                self._close_reason or "reset",
+                self._close_detail,
+                self.frames,
+                self.bytes_received,
+                self.bytes_sent,
+                self._listener.now() - self.opened_at,
+                self._undelivered,
+            ),
+        )
+
+    def check_deadlines(self, now: float) -> None:
+        """End the connection if one of its deadlines has passed."""
+        options = self._listener.options
+        if options.write_timeout_s and (self._write_stalled_at is not None or self._transport.is_closing()):
+            # A closing transport waits for a peer that may never read; nothing but an abort ends it.
+            since = self.received_at if self._write_stalled_at is None else self._write_stalled_at
+            if now - since > options.write_timeout_s:
+                self.abort("write_timeout")
+                return
+        if self._close_reason is not None or not self._is_reading:
+            return
+        if not self.frames and options.first_frame_timeout_s and now - self.opened_at > options.first_frame_timeout_s:
+            self.end("first_frame_timeout")
+        elif options.idle_timeout_s and now - self.received_at > options.idle_timeout_s:
+            self.end("idle_timeout")
+
+
+def _is_ordinary_reset(exc: Exception) -> bool:
+    return isinstance(exc, (ConnectionResetError, BrokenPipeError, ConnectionAbortedError))
+
+
+def peer_name(address: object) -> str:
+    """Return what `socket.accept` gave as address in the form of `Connection.peer`."""
+    if isinstance(address, tuple) and len(address) >= 2:
+        host, port = address[0], address[1]
+        return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+    return "unix"
+
+
+ConsumerFactory = Callable[[Connection], Consumer]
+"""Makes the consumer of a new connection."""
+
+DESCRIPTOR_ERRORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""What `accept` fails with when the process or the machine has run out of something."""
+
+
+def set_keepalive(sock: socket.socket) -> None:
+    """Let the kernel notice a peer that vanished: idle 60 s, then 4 probes 15 s apart; unacknowledged data 30 s."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (
+        ("TCP_KEEPIDLE", 60),
+        ("TCP_KEEPINTVL", 15),
+        ("TCP_KEEPCNT", 4),
+        ("TCP_USER_TIMEOUT", 30_000),
+    ):
+        # Names differ between systems; those that a system does not have keep its default.
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

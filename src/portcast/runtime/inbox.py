@@ -1,0 +1,212 @@
+"""The consumer of a handler: a bounded inbox, and one task that works it off in order.
+
+The task starts with the first frame (or at connect, when dependencies of the connection or a per-connection handler
+need it), so an idle device that never spoke costs no task. It ends when the connection has ended and its inbox is
+empty, so whatever was received before the end is handled.
+
+Frames are handled one at a time. A handler that fails costs its message; a frame that the codec refuses costs that
+frame, and too many of these in a row cost the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from portcast.errors import CodecError, ConnectionClosedError
+from portcast.events import Emit, FrameRejected, HandlerAbandoned, HandlerFailed
+from portcast.runtime.connection import Connection
+from portcast.runtime.session import Handler, Session
+from portcast.types import ListenerName
+
+YIELD_EVERY = 64
+"""Messages handled before the loop gets a turn: a handler that never suspends must not starve the others."""
+
+
+class InboxConsumer:
+    """See the theory on top of the module."""
+
+    __slots__ = (
+        "_bad_in_a_row",
+        "_connection",
+        "_emit",
+        "_handler",
+        "_has_ended",
+        "_inbox",
+        "_is_handling",
+        "_limit",
+        "_max_bad",
+        "_tasks",
+        "_waiter",
+        "task",
+    )
+
+    def __init__(
+        self,
+        connection: Connection,
+        handler: Handler,
+        *,
+        limit: int,
+        max_bad_frames: int,
+        tasks: set[asyncio.Task[None]],
+        emit: Emit,
+    ) -> None:
+        """Prepare to work for one connection.
+
+        Args:
+            connection: whose frames are handled.
+            handler: the user's function.
+            limit: frames that wait before reading stops.
+            max_bad_frames: frames in a row that the codec may refuse, less one; 0 for any number.
+            tasks: keeps the task alive and known to whoever waits for it at shutdown.
+            emit: takes what happens.
+        """
+        self._connection = connection
+        self._handler = handler
+        self._limit = limit
+        self._max_bad = max_bad_frames
+        self._tasks = tasks
+        self._emit = emit
+        self._inbox: deque[bytes] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._is_handling = False
+        self._has_ended = False
+        self._bad_in_a_row = 0
+        self.task: asyncio.Task[None] | None = None
+        if handler.needs_open or handler.is_per_connection:
+            self._start()
+
+    def _start(self) -> None:
+        self.task = asyncio.get_running_loop().create_task(self._run(), name=f"portcast-{self._connection.id}")
+        self._tasks.add(self.task)
+        self.task.add_done_callback(self._task_ended)
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failed(error)
+            self._connection.end("handler_failed", f"{type(error).__name__} in {self._handler.name}")
+        self._connection.end("closed")
+        self._connection.consumer_done()
+
+    # What the connection calls
+
+    def frames_received(self, frames: list[bytes]) -> bool:
+        """See `Consumer.frames_received`."""
+        self._inbox.extend(frames)
+        if self.task is None:
+            self._start()
+        else:
+            self._wake()
+        return len(self._inbox) >= self._limit
+
+    def ended(self) -> None:
+        """See `Consumer.ended`."""
+        self._has_ended = True
+        if self.task is None:
+            self._connection.consumer_done()
+        else:
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    @property
+    def is_busy(self) -> bool:
+        """True while frames wait or one is being handled; a per-connection handler that waits for one is not busy."""
+        return self._is_handling or bool(self._inbox)
+
+    def discard(self) -> int:
+        """See `Consumer.discard`."""
+        lost = len(self._inbox)
+        self._inbox.clear()
+        return lost
+
+    def abort(self) -> int:
+        """See `Consumer.abort`."""
+        lost = self.discard() + self._is_handling
+        self._has_ended = True
+        if self.task is None:
+            self._connection.consumer_done()
+        else:
+            self.task.cancel()
+        return lost
+
+    def abandon(self) -> None:
+        """Report a handler that goes on although it was cancelled."""
+        self._emit(HandlerAbandoned(self._connection.id, ListenerName(self._connection.listener), self._handler.name))
+
+    async def receive(self) -> bytes:
+        """See `Consumer.receive`."""
+        if not self._handler.is_per_connection:
+            raise RuntimeError(
+                f"{self._handler.name} is called once per message; leave out its message parameter to iterate over "
+                "the connection"
+            )
+        self._is_handling = False
+        frame = await self._next()
+        if frame is None:
+            raise ConnectionClosedError(self._connection.id, "no more frames")
+        self._is_handling = True
+        return frame
+
+    # The task
+
+    async def _next(self) -> bytes | None:
+        """Return the next frame, or None when there will be none. Cancelling loses none."""
+        while not self._inbox:
+            if self._has_ended:
+                return None
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        frame = self._inbox.popleft()
+        if not self._connection.is_reading and len(self._inbox) <= self._limit // 2:
+            self._connection.resume_reading()
+        return frame
+
+    async def _run(self) -> None:
+        session = self._handler.session(self._connection)
+        failure: BaseException | None = None
+        try:
+            await session.open()
+            if self._handler.is_per_connection:
+                await session.run()
+            else:
+                await self._handle_all(session)
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            self._is_handling = False
+            await session.close(failure)
+
+    async def _handle_all(self, session: Session) -> None:
+        handled = 0
+        while (frame := await self._next()) is not None:
+            self._is_handling = True
+            try:
+                await session.handle(frame)
+                self._bad_in_a_row = 0
+            except CodecError as error:
+                self._rejected(error)
+            except Exception as error:  # noqa: BLE001 - whatever a user's handler raises costs its message only
+                self._failed(error)
+            self._is_handling = False
+            handled += 1
+            if handled % YIELD_EVERY == 0 and self._inbox:
+                await asyncio.sleep(0)
+
+    def _rejected(self, error: CodecError) -> None:
+        self._bad_in_a_row += 1
+        connection = self._connection
+        self._emit(FrameRejected(connection.id, ListenerName(connection.listener), str(error), self._bad_in_a_row))
+        if self._max_bad and self._bad_in_a_row >= self._max_bad:
+            connection.end("bad_frames", str(error))
+
+    def _failed(self, error: BaseException) -> None:
+        connection = self._connection
+        self._emit(HandlerFailed(connection.id, ListenerName(connection.listener), self._handler.name, error))

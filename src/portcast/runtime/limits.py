@@ -1,0 +1,41 @@
+"""How many descriptors this process may use, and how many connections follow from that."""
+
+from __future__ import annotations
+
+import sys
+
+MOST_CONNECTIONS = 10_000
+"""Cap of the automatic budget; a user who needs more says so."""
+RESERVE = 256
+"""Descriptors kept for the HTTP side, logs, brokers and files."""
+
+
+def raise_descriptor_limit() -> int:
+    """Raise the soft limit of open files to the hard one and return what it is now.
+
+    Returns 8192 where the system has no such limit to ask for (Windows).
+    """
+    if sys.platform == "win32":
+        return 8192
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+        except (ValueError, OSError):
+            # macOS reports an unlimited hard limit that it then refuses: stay with what we have.
+            pass
+    return soft if soft != resource.RLIM_INFINITY else 1 << 20
+
+
+def connection_budget(descriptors: int, wanted: int = 0) -> int:
+    """Return how many device connections may be open: min(10 000, 80 % of the descriptors - 256), at least 16.
+
+    Args:
+        descriptors: the limit of open files.
+        wanted: what the user asked for, 0 if nothing; capped by what the descriptors allow.
+    """
+    possible = max(16, descriptors * 8 // 10 - RESERVE)
+    return min(possible, wanted or MOST_CONNECTIONS)

@@ -1,0 +1,200 @@
+"""One running process: its listeners, connections, hub and broker, from start to the end of the drain."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from time import time
+from typing import Literal
+
+from portcast.brokers.base import Broker
+from portcast.config import GatewayOptions, TopicOptions
+from portcast.delivery import OutboxLimits
+from portcast.events import Emit
+from portcast.listen_url import ListenerConfig
+from portcast.publication import Position
+from portcast.runtime.connection import Connection, Consumer
+from portcast.runtime.drain import abort_all, drain
+from portcast.runtime.hub import Hub
+from portcast.runtime.inbox import InboxConsumer
+from portcast.runtime.limits import connection_budget, raise_descriptor_limit
+from portcast.runtime.listener import Listener
+from portcast.runtime.registry import Registry
+from portcast.runtime.relay import RelayConsumer
+from portcast.runtime.session import Handler
+
+ABORT_S = 0.5
+"""For handlers to end once they were cancelled, when the stop is in a hurry."""
+
+NodeState = Literal["starting", "ready", "draining", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerPlan:
+    """A listener to be started.
+
+    Attributes:
+        config: address, framing and limits.
+        handler: the user's function; None for a relay to ``config.topic``.
+    """
+
+    config: ListenerConfig
+    handler: Handler | None = None
+
+    @property
+    def target(self) -> str:
+        """Where frames go, in words."""
+        return f"topic {self.config.topic}" if self.handler is None else f"handler {self.handler.name}"
+
+
+class Node:
+    """Everything that lives as long as the loop runs. Built by the gateway at start, used once.
+
+    Attributes:
+        state: ``starting`` until every listener accepts, ``draining`` from the stop signal on.
+        hub: delivery to this process's subscribers.
+        broker: numbers and keeps publications.
+        registry: all device connections.
+        listeners: in the order in which they were declared.
+        descriptors: the limit of open files of the process.
+    """
+
+    def __init__(
+        self,
+        plans: Sequence[ListenerPlan],
+        *,
+        broker: Broker,
+        options: GatewayOptions,
+        outbox: OutboxLimits,
+        topics: Mapping[str, TopicOptions],
+        emit: Emit,
+    ) -> None:
+        """Build a node on the running loop; nothing is bound yet."""
+        loop = asyncio.get_running_loop()
+        self._options = options
+        self._emit = emit
+        self._now = loop.time
+        self._drain: asyncio.Task[None] | None = None
+        self.state: NodeState = "starting"
+        self.broker = broker
+        self.descriptors = raise_descriptor_limit()
+        budget = connection_budget(self.descriptors, options.max_connections)
+        self.registry = Registry(loop, max_connections=budget)
+        self.hub = Hub(
+            loop, limits=outbox, flush_duty=options.flush_duty, default=TopicOptions(), topics=topics, emit=emit
+        )
+        broker.bind(self.hub.deliver)
+        self.listeners = [self._listener(plan) for plan in plans]
+
+    def _listener(self, plan: ListenerPlan) -> Listener:
+        config = plan.config
+        if plan.handler is None and config.topic_options is not None:
+            self.hub.set_topic_options(config.topic, config.topic_options)
+        return Listener(
+            name=config.name,
+            address=config.address,
+            framing=config.framing,
+            target=plan.target,
+            options=config.options,
+            make_consumer=self._consumer_factory(plan),
+            registry=self.registry,
+            now=self._now,
+            emit=self._emit,
+        )
+
+    def _consumer_factory(self, plan: ListenerPlan) -> Callable[[Connection], Consumer]:
+        config, handler = plan.config, plan.handler
+        if handler is None:
+            return lambda connection: RelayConsumer(connection, config.topic, self.publish_nowait, self.hub)
+        return lambda connection: InboxConsumer(
+            connection,
+            handler,
+            limit=config.options.inbox,
+            max_bad_frames=config.options.bad_frames,
+            tasks=self.registry.tasks,
+            emit=self._emit,
+        )
+
+    # Publishing
+
+    def publish_nowait(self, topic: str, payloads: Sequence[bytes]) -> Position:
+        """Publish consecutive messages at once, whoever is slow.
+
+        Raises:
+            TopicError: the topic is not valid.
+        """
+        return self.broker.publish_nowait(topic, payloads, self._now())
+
+    async def publish(self, topic: str, payload: bytes) -> Position:
+        """Publish one message, after waiting while the topic is held (see `Hub.is_held`).
+
+        Cancelling while it waits publishes nothing.
+
+        Raises:
+            TopicError: the topic is not valid.
+        """
+        if self.hub.is_held(topic):
+            await self.hub.wait_released(topic)
+        return self.broker.publish_nowait(topic, (payload,), self._now())
+
+    def now(self) -> float:
+        """Return monotonic seconds, the time by which publications are stamped."""
+        return self._now()
+
+    def unix_time(self, at: float) -> float:
+        """Turn monotonic seconds into Unix seconds, by today's difference of the two clocks."""
+        return time() - self._now() + at
+
+    # Life
+
+    async def start(self) -> None:
+        """Bind every listener, then accept on all.
+
+        Raises:
+            ListenError: an address cannot be bound; none is left bound then.
+        """
+        try:
+            for listener in self.listeners:
+                listener.bind()
+            await self.broker.start()
+        except BaseException:
+            for listener in self.listeners:
+                await listener.stop()
+            raise
+        for listener in self.listeners:
+            listener.start()
+        self.state = "ready"
+
+    async def drain(self) -> None:
+        """Stop in order (see `portcast.runtime.drain`); a second call waits for the first."""
+        if self._drain is None:
+            self.state = "draining"
+            self._drain = asyncio.ensure_future(
+                drain(self.listeners, self.registry, self.hub, timeout_s=self._options.drain_timeout_s, emit=self._emit)
+            )
+        await asyncio.shield(self._drain)
+
+    def hurry(self) -> None:
+        """End a running drain at once: whatever is left is aborted."""
+        if self._drain is not None and not self._drain.done():
+            self._drain.cancel()
+
+    async def stop(self) -> None:
+        """Drain unless that has happened, then let go of everything.
+
+        If the caller is cancelled, or `hurry` was called, what is left is aborted at once.
+        """
+        try:
+            await self.drain()
+        except asyncio.CancelledError:
+            self.hurry()
+            for listener in self.listeners:
+                await listener.stop()
+            await abort_all(self.registry, self.hub, until=self._now() + ABORT_S)
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+        finally:
+            await self.broker.stop()
+            self.state = "stopped"

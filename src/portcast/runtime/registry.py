@@ -1,0 +1,88 @@
+"""All device connections of the process, how many there may be, and the one ticker that watches their deadlines."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from portcast.runtime.clock import Clock, Timer
+from portcast.types import ConnectionId
+
+if TYPE_CHECKING:
+    from portcast.runtime.connection import Connection
+
+
+class Registry:
+    """Knows every connection from accept until `ConnectionClosed`.
+
+    Two counts: *sockets* that are open, which the budget limits, and *connections* that are known, among them those
+    whose socket is gone while their frames are still being handled.
+
+    One lazy ticker looks at all deadlines: it runs only while there are connections, and a look at 10 000 of them
+    takes about two milliseconds a second. A timer per connection would cost more memory than the connection.
+    """
+
+    def __init__(self, clock: Clock, *, max_connections: int, tick_s: float = 1.0) -> None:
+        self._clock = clock
+        self._tick_s = tick_s
+        self.max_connections = max_connections
+        self.sockets = 0
+        self.tasks: set[asyncio.Task[None]] = set()
+        """The tasks of all handlers, kept alive here and waited for at the stop."""
+        self._connections: dict[ConnectionId, Connection] = {}
+        self._timer: Timer | None = None
+        self._room_callbacks: list[Callable[[], None]] = []
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(list(self._connections.values()))
+
+    def get(self, connection_id: str) -> Connection | None:
+        """Return the connection with this id, if it is known."""
+        return self._connections.get(ConnectionId(connection_id))
+
+    @property
+    def has_room(self) -> bool:
+        """True while another socket may be accepted."""
+        return self.sockets < self.max_connections
+
+    def when_room(self, callback: Callable[[], None]) -> None:
+        """Call back whenever a socket was closed."""
+        self._room_callbacks.append(callback)
+
+    def add(self, connection: Connection) -> None:
+        """Note a new connection."""
+        self._connections[connection.id] = connection
+        if self._timer is None:
+            self._timer = self._clock.call_at(self._clock.time() + self._tick_s, self._tick)
+
+    def socket_opened(self) -> None:
+        """Note an accepted socket, before it is a connection."""
+        self.sockets += 1
+
+    def socket_closed(self) -> None:
+        """Note that a socket is gone."""
+        self.sockets -= 1
+        for callback in self._room_callbacks:
+            callback()
+
+    def forget(self, connection: Connection) -> None:
+        """Note that all is said about a connection."""
+        self._connections.pop(connection.id, None)
+
+    def _tick(self) -> None:
+        self._timer = None
+        now = self._clock.time()
+        for connection in list(self._connections.values()):
+            connection.check_deadlines(now)
+        if self._connections:
+            self._timer = self._clock.call_at(now + self._tick_s, self._tick)
+
+    def close(self) -> None:
+        """Stop the ticker."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

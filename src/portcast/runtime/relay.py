@@ -1,0 +1,92 @@
+"""The consumer of a relay: frames go straight to a topic, without a handler, an inbox or a task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from portcast.runtime.connection import Connection
+
+Publish = Callable[[str, Sequence[bytes]], object]
+"""Publishes consecutive messages on one topic, at once."""
+
+
+class Holds(Protocol):
+    """The part of the hub that tells publishers to wait."""
+
+    def is_held(self, name: str) -> bool:
+        """See `Hub.is_held`."""
+        ...
+
+    def when_released(self, name: str, callback: Callable[[], None]) -> None:
+        """See `Hub.when_released`."""
+        ...
+
+
+class RelayConsumer:
+    """Publishes every frame on one topic.
+
+    While the topic is held the frames of the last read wait here, at most one read's worth, and the socket is not
+    read: that is how TCP slows the device.
+    """
+
+    __slots__ = ("_connection", "_has_ended", "_held", "_hub", "_publish", "_topic")
+
+    def __init__(self, connection: Connection, topic: str, publish: Publish, hub: Holds) -> None:
+        self._connection = connection
+        self._topic = topic
+        self._publish = publish
+        self._hub = hub
+        self._held: list[bytes] = []
+        self._has_ended = False
+
+    def frames_received(self, frames: list[bytes]) -> bool:
+        """See `Consumer.frames_received`."""
+        if self._held:
+            self._held += frames
+            return True
+        if self._hub.is_held(self._topic):
+            self._held = frames
+            self._hub.when_released(self._topic, self._released)
+            return True
+        self._publish(self._topic, frames)
+        return False
+
+    def _released(self) -> None:
+        frames, self._held = self._held, []
+        if frames:
+            self._publish(self._topic, frames)
+        if self._has_ended:
+            self._connection.consumer_done()
+        else:
+            self._connection.resume_reading()
+
+    @property
+    def is_busy(self) -> bool:
+        """True while frames wait for their topic."""
+        return bool(self._held)
+
+    def ended(self) -> None:
+        """See `Consumer.ended`."""
+        self._has_ended = True
+        if not self._held:
+            self._connection.consumer_done()
+
+    def discard(self) -> int:
+        """See `Consumer.discard`."""
+        lost = len(self._held)
+        self._held = []
+        return lost
+
+    def abort(self) -> int:
+        """See `Consumer.abort`."""
+        lost = self.discard()
+        self._connection.consumer_done()
+        return lost
+
+    def abandon(self) -> None:
+        """See `Consumer.abandon`: a relay stops at once."""
+
+    async def receive(self) -> bytes:
+        """Refuse: a relay has no handler."""
+        raise RuntimeError("a relay's connection has no handler that could receive frames")

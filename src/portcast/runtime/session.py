@@ -1,0 +1,63 @@
+"""What the runtime knows of a user's handler: these interfaces, and nothing of how it was declared.
+
+`portcast.handlers` implements them; `portcast.gateway` joins the two.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from portcast.runtime.connection import Connection
+
+
+class Session(Protocol):
+    """One handler serving one connection. All methods run in the one task that the connection owns, in order.
+
+    ``open`` first; then ``run`` once for a per-connection handler, or ``handle`` once for each frame; last ``close``,
+    also when ``open`` raised half-way or the task was cancelled.
+    """
+
+    async def open(self) -> None:
+        """Run the dependencies that live as long as the connection."""
+        ...
+
+    async def run(self) -> None:
+        """Run a per-connection handler to its end. Whatever it raises is passed on."""
+        ...
+
+    async def handle(self, frame: bytes) -> None:
+        """Decode one frame, run the message's dependencies and the handler, close the dependencies.
+
+        Raises:
+            CodecError: the codec refused the frame; the handler was not called.
+            Exception: whatever the handler or a dependency raised; its yield-dependencies have seen it.
+        """
+        ...
+
+    async def close(self, error: BaseException | None) -> None:
+        """Close the connection's yield-dependencies in reverse order; they see ``error`` if there is one."""
+        ...
+
+
+class Handler(Protocol):
+    """A user's function, compiled. Shared by all connections of its listener."""
+
+    @property
+    def name(self) -> str:
+        """The function's qualified name, for logs."""
+        ...
+
+    @property
+    def is_per_connection(self) -> bool:
+        """True if the function is called once per connection, False if once per message."""
+        ...
+
+    @property
+    def needs_open(self) -> bool:
+        """True if dependencies must run at connect; otherwise the task starts with the first frame."""
+        ...
+
+    def session(self, connection: Connection) -> Session:
+        """Return a fresh session for one connection."""
+        ...

@@ -1,0 +1,354 @@
+"""Our uvicorn runner: one process that serves HTTP, begins the drain with the stop signal and ends when told.
+
+What uvicorn does differently by itself, and why we do not:
+
+* It binds HTTP last, after the lifespan. Here the HTTP socket is bound first, so that an occupied port is found before
+  any listener starts; it listens, as in uvicorn, only after the lifespan has started.
+* It closes every WebSocket the moment it stops, while devices go on sending. Here `Gateway.drain` runs before that.
+* It waits for ever for a client that does not read. Here the whole stop has one deadline.
+* It raises the signal again at the end, so that the status is -15. Here an orderly stop ends with status 0.
+* It logs a traceback when the lifespan fails. Here the error is raised to the caller of `serve`.
+
+States of the stop: running → draining (first signal) → closing (drain done) → ended. A second signal, or the deadline,
+jumps to ended. What is still running then, a task that swallows its cancellation or a thread in a blocking call, can
+only be left behind: `exit_process` does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any, NoReturn, Protocol
+
+import uvicorn
+
+from portcast.config import Address, HttpOptions
+from portcast.errors import ListenError, PortcastError
+
+Message = MutableMapping[str, Any]
+AsgiApp = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+CLOSING_S = 1.0
+"""Least time for uvicorn to close its connections and for the lifespan to end, even when the drain used up its own."""
+
+LEFT_BEHIND_S = 1.0
+"""For tasks to end once they were cancelled, after everything else has stopped."""
+
+_logger = logging.getLogger("portcast")
+
+
+class Drainable(Protocol):
+    """What the runner needs of a gateway."""
+
+    async def drain(self) -> None:
+        """Stop in order; called once more while it runs, or afterwards, it waits for the same stop."""
+        ...
+
+
+def bind_http(address: Address) -> socket.socket:
+    """Return a TCP socket bound to ``address``, not listening yet.
+
+    Args:
+        address: an address of scheme ``tcp``; a host name is looked up and its first address used.
+
+    Raises:
+        ListenError: it cannot be bound; the message names the address and what to do.
+    """
+    url = f"http://{address.host_port}"
+    try:
+        info = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise ListenError(url, f"the host {address.host!r} is not known", "check --http") from error
+    family, kind, protocol, _, place = info[0]
+    bound = socket.socket(family, kind, protocol)
+    try:
+        if os.name == "posix":
+            # Otherwise connections of a server that has just ended (TIME_WAIT) keep the port for a minute.
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            # There is one HTTP address, so "::" means both families (the default of Linux, but not of every system).
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        bound.bind(place)
+        bound.setblocking(False)
+    except OSError as error:
+        bound.close()
+        raise _http_error(url, address, error) from error
+    return bound
+
+
+def _http_error(url: str, address: Address, error: OSError) -> ListenError:
+    other = f"--http {address.host}:{address.port + 1 if address.port < 65535 else 8000}"
+    if error.errno == errno.EADDRINUSE:
+        hint = f"another program, perhaps another `portcast serve`, has it; stop that one or choose another: {other}"
+        return ListenError(url, "the HTTP port is already in use", hint)
+    if error.errno == errno.EACCES:
+        return ListenError(url, "no permission to bind", "ports below 1024 need root; take a higher one with --http")
+    if error.errno == errno.EADDRNOTAVAIL:
+        return ListenError(url, "this machine has no such address", "0.0.0.0 stands for all of them")
+    return ListenError(url, (error.strerror or str(error)).lower(), "check --http")
+
+
+class DrainingServer(uvicorn.Server):
+    """A uvicorn server that drains the gateway before it closes anything.
+
+    Attributes:
+        stopped_by: the signal that began the stop; None if none did.
+        is_forced: a second signal came.
+    """
+
+    drains_gateway = True
+    """A gateway that finds the signal handler of such a server in place need not install its own."""
+
+    def __init__(
+        self, config: uvicorn.Config, gateway: Drainable, drain_timeout_s: float, on_ready: Callable[[], None]
+    ) -> None:
+        super().__init__(config)
+        self.stopped_by: int | None = None
+        self.is_forced = False
+        self._gateway = gateway
+        self._drain_timeout_s = drain_timeout_s
+        self._on_ready = on_ready
+        self._on_forced: Callable[[], object] = lambda: None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin the stop, or end it at once when it has begun already. Runs as a signal handler."""
+        if self.stopped_by is None:
+            self.stopped_by = sig
+            self.should_exit = True
+        else:
+            self.is_forced = self.force_exit = True
+            self._on_forced()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handle signals while inside; they are not raised again afterwards. Does nothing outside the main thread."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {sig: signal.signal(sig, self.handle_exit) for sig in SIGNALS}
+        try:
+            yield
+        finally:
+            for sig, handler in before.items():
+                signal.signal(sig, handler)
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until told to stop; a second signal cancels whatever part of that is running."""
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None
+        # A signal handler may only leave word with the loop.
+        self._on_forced = lambda: loop.call_soon_threadsafe(task.cancel)
+        try:
+            await super().serve(sockets)
+        except asyncio.CancelledError:
+            if not self.is_forced:
+                raise
+            task.uncancel()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the lifespan, then HTTP."""
+        await super().startup(sockets)
+        if threading.current_thread() is threading.main_thread():
+            # A gateway chains itself before the handlers it finds, for servers that do not know of it. Here that
+            # would make of the second signal, for us, the first.
+            for sig in SIGNALS:
+                signal.signal(sig, self.handle_exit)
+        if not self.should_exit:
+            self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Drain the gateway, then close what is left, all before the deadline."""
+        begun = time.monotonic()
+        try:
+            # The gateway keeps its own deadline; ours is for a drain that does not.
+            async with asyncio.timeout(self._drain_timeout_s + CLOSING_S):
+                await self._gateway.drain()
+        except TimeoutError:
+            _logger.error("drain did not end in time drain_timeout=%g", self._drain_timeout_s)
+        except Exception:
+            _logger.exception("drain failed")
+        left = max(CLOSING_S, self._drain_timeout_s - (time.monotonic() - begun))
+        self.config.timeout_graceful_shutdown = max(1, int(left))
+        try:
+            async with asyncio.timeout(left + CLOSING_S):
+                await super().shutdown(sockets)
+        except TimeoutError:
+            _logger.error("the application's lifespan did not end in time")
+
+
+class _LifespanWatch:
+    """Keeps the exception that uvicorn would only log."""
+
+    def __init__(self, app: AsgiApp) -> None:
+        self._app = app
+        self.error: BaseException | None = None
+
+    async def __call__(
+        self,
+        scope: Message,
+        receive: Callable[[], Awaitable[Message]],
+        send: Callable[[Message], Awaitable[None]],
+    ) -> None:
+        if scope["type"] != "lifespan":
+            return await self._app(scope, receive, send)
+        try:
+            await self._app(scope, receive, send)
+        except BaseException as error:
+            self.error = error
+            raise
+
+
+class _UvicornFilter(logging.Filter):
+    """Keeps uvicorn's errors out of the log while the lifespan starts, and when a second signal cuts the stop short.
+
+    `serve` raises the former instead; the latter are cancellations.
+    """
+
+    def __init__(self, server: DrainingServer) -> None:
+        super().__init__()
+        self._server = server
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.levelno < logging.ERROR or (self._server.started and not self._server.is_forced)
+
+
+def server_config(app: AsgiApp, options: HttpOptions) -> uvicorn.Config:
+    """Return uvicorn's configuration for our way of serving ``app``."""
+    return uvicorn.Config(
+        app,
+        # The one HTTP implementation and the one WebSocket implementation that we test with.
+        http="h11",
+        ws="websockets-sansio",
+        loop="auto",  # uvloop where it is installed
+        lifespan="on",
+        workers=1,  # otherwise WEB_CONCURRENCY decides
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,  # nobody is trusted to say who the client is
+        server_header=False,
+        ws_max_size=options.max_message_bytes,
+        ws_ping_interval=options.ping_interval_s,
+        ws_ping_timeout=options.ping_timeout_s,
+        # Deflate costs 34 KiB of memory per client and most of the time of a send.
+        ws_per_message_deflate=False,
+        h11_max_incomplete_event_size=65_536,
+        timeout_graceful_shutdown=1,  # `DrainingServer.shutdown` knows the rest of the deadline
+    )
+
+
+def serve(
+    app: AsgiApp,
+    gateway: Drainable,
+    *,
+    http: Address,
+    options: HttpOptions | None = None,
+    drain_timeout_s: float = 15.0,
+    on_ready: Callable[[Address], None] | None = None,
+) -> int:
+    """Serve ``app`` until SIGTERM or SIGINT, and drain ``gateway`` first. Call it in the main thread.
+
+    Logging is left as it is: `portcast.observability.configure_logging` sets it up.
+
+    Args:
+        app: an ASGI application in whose lifespan the gateway starts.
+        gateway: what is drained.
+        http: where to serve HTTP; port 0 lets the system choose.
+        options: the HTTP side; the defaults if None.
+        drain_timeout_s: from the signal to the end, in seconds; 0 stops without waiting for anybody.
+        on_ready: called once with the HTTP address, when listeners and HTTP accept.
+
+    Returns:
+        The exit status: 0 after an orderly stop, 128 plus the signal's number if a second signal cut it short.
+
+    Raises:
+        ListenError: the HTTP address, or a listener's, cannot be bound. Nothing is left listening.
+        PortcastError: the gateway cannot start for another reason.
+        Exception: whatever the application's lifespan raised.
+    """
+    bound = bind_http(http)
+    address = http.with_port(bound.getsockname()[1])
+    watch = _LifespanWatch(app)
+    config = server_config(watch, options or HttpOptions())
+    server = DrainingServer(
+        config, gateway, drain_timeout_s, (lambda: on_ready(address)) if on_ready else (lambda: None)
+    )
+    start_filter = _UvicornFilter(server)
+    uvicorn_logger = logging.getLogger("uvicorn.error")
+    uvicorn_logger.addFilter(start_filter)
+    try:
+        _run(server, bound)
+    except SystemExit:
+        # uvicorn's way to say that the lifespan failed.
+        raise (watch.error or PortcastError("the application's lifespan failed to start")) from None
+    except OSError as error:
+        if server.started:
+            raise
+        # Two servers may bind one address as long as none listens; the second to listen learns it here.
+        raise _http_error(f"http://{address.host_port}", address, error) from error
+    finally:
+        uvicorn_logger.removeFilter(start_filter)
+        bound.close()
+    if server.is_forced:
+        _logger.warning("stopped at once by a second signal")
+        return 128 + (server.stopped_by or 0)
+    return 0
+
+
+def _run(server: DrainingServer, bound: socket.socket) -> None:
+    """Run the server on a loop of its own, which is not held up by tasks that do not end."""
+    factory = server.config.get_loop_factory() or asyncio.new_event_loop
+    loop = factory()
+    try:
+        asyncio.set_event_loop(loop)
+        loop.run_until_complete(server.serve([bound]))
+    finally:
+        loop.run_until_complete(_cancel_the_rest())
+        loop.run_until_complete(_close_generators(loop))
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
+async def _cancel_the_rest() -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    if not tasks:
+        return
+    # Not gather: a task that swallows its cancellation must not keep the process.
+    _, pending = await asyncio.wait(tasks, timeout=LEFT_BEHIND_S)
+    if pending:
+        _logger.error("tasks left behind count=%d", len(pending))
+
+
+async def _close_generators(loop: asyncio.AbstractEventLoop) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LEFT_BEHIND_S):
+            await loop.shutdown_asyncgens()
+
+
+def exit_process(status: int) -> NoReturn:
+    """End the process with ``status``, even if a thread is stuck in a handler that never returns.
+
+    Python waits for such threads for ever; here they are left behind once everything is flushed.
+    """
+    threads = [t for t in threading.enumerate() if t is not threading.current_thread() and not t.daemon]
+    if not threads:
+        sys.exit(status)
+    _logger.warning("threads left behind count=%d", len(threads))
+    logging.shutdown()
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+    os._exit(status)

@@ -1,0 +1,304 @@
+"""The settings of ``portcast serve``, from every place where they can be written.
+
+Weakest first: the defaults in the dataclasses, the TOML file, the environment, the command line. A list of listeners
+replaces a weaker list as a whole, any other option replaces the same option only. Everything that can be found out
+without binding a socket is checked here, so that a mistake is reported before anything starts.
+
+The names that users write are derived, never listed: `OPTIONS` holds each option once, with its TOML key, its
+environment variable and its command line flag.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import Field, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from portcast.config import (
+    DEFAULT_LISTEN,
+    Address,
+    GatewayOptions,
+    HttpOptions,
+    LogOptions,
+    TopicOptions,
+    convert,
+    from_options,
+    option_names,
+    parse_address,
+    unknown_option,
+)
+from portcast.delivery import OutboxLimits
+from portcast.errors import ConfigurationError, TopicError
+from portcast.history import HistoryLimits
+from portcast.listen_url import ListenerConfig, check_addresses, listener_from_table, listener_from_url
+from portcast.topics import validate_filter
+
+DEFAULT_HTTP = Address("tcp", "127.0.0.1", 8000)
+"""Where HTTP is served: uvicorn's and FastAPI's default."""
+
+ENVIRONMENT_PREFIX = "PORTCAST_"
+
+CONFIG_VARIABLE = "PORTCAST_CONFIG"
+"""Names the TOML file when the command line does not."""
+
+# Docker links and Kubernetes put variables into every container beside a service named "portcast" or "portcast-…".
+# They are not meant for us; PORTCAST_PORT=tcp://10.0.0.1:80 is told from a user's mistake by its value.
+_SERVICE_LINK = re.compile(
+    r"PORTCAST_(.+_)?(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_.+)?)=.*"
+    r"|PORTCAST_(.+_)?PORT=(tcp|udp|sctp)://.*",
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that ``portcast serve`` is told.
+
+    Attributes:
+        http: where the HTTP server is bound; always TCP.
+        listeners: what devices connect to.
+        gateway: limits of the process.
+        outbox: limits of each subscriber.
+        history: what is kept of each topic.
+        http_options: the HTTP side.
+        log: what is logged.
+        topics: options by topic filter; the first filter that matches a topic wins.
+    """
+
+    http: Address = DEFAULT_HTTP
+    listeners: tuple[ListenerConfig, ...] = field(
+        default_factory=lambda: tuple(listener_from_url(url) for url in DEFAULT_LISTEN)
+    )
+    gateway: GatewayOptions = field(default_factory=GatewayOptions)
+    outbox: OutboxLimits = field(default_factory=OutboxLimits)
+    history: HistoryLimits = field(default_factory=HistoryLimits)
+    http_options: HttpOptions = field(default_factory=HttpOptions)
+    log: LogOptions = field(default_factory=LogOptions)
+    topics: Mapping[str, TopicOptions] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One options dataclass inside `Settings`.
+
+    Attributes:
+        table: its TOML table.
+        attribute: its field of `Settings`.
+        cls: the dataclass.
+        prefix: what its environment variables and flags begin with; empty for the gateway.
+    """
+
+    table: str
+    attribute: str
+    cls: type[Any]
+    prefix: str
+
+
+SECTIONS = (
+    Section("gateway", "gateway", GatewayOptions, ""),
+    Section("http", "http_options", HttpOptions, "http_"),
+    Section("outbox", "outbox", OutboxLimits, "outbox_"),
+    Section("history", "history", HistoryLimits, "history_"),
+    Section("log", "log", LogOptions, "log_"),
+)
+"""The tables of the file that hold options of the process, in the order in which they are documented."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option of one section, under all its names."""
+
+    section: Section
+    name: str
+    """As in the TOML table, without its unit: ``drain_timeout``."""
+    field: Field[Any]
+
+    @property
+    def parameter(self) -> str:
+        """The name on the command line, as Python writes it: ``history_publications``."""
+        return self.section.prefix + self.name
+
+    @property
+    def flag(self) -> str:
+        """The name on the command line: ``--history-publications``."""
+        return "--" + self.parameter.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        """The environment variable: ``PORTCAST_HISTORY_PUBLICATIONS``."""
+        return ENVIRONMENT_PREFIX + self.parameter.upper()
+
+
+OPTIONS = tuple(
+    Option(section, name, option) for section in SECTIONS for name, option in option_names(section.cls).items()
+)
+"""Every option that is not a listener, an address or a topic."""
+
+
+def load_settings(
+    file: str | Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    *,
+    http: str | None = None,
+    listen: Sequence[str] = (),
+    arguments: Mapping[str, str] | None = None,
+) -> Settings:
+    """Return the settings, merged and checked.
+
+    Args:
+        file: the TOML file; None for none.
+        environment: variables, such as ``os.environ``; only those that begin with ``PORTCAST_`` are looked at, and
+            empty ones count as not set.
+        http: ``--http`` of the command line.
+        listen: each ``--listen`` of the command line.
+        arguments: other options of the command line, by `Option.parameter`.
+
+    Raises:
+        ConfigurationError: the file cannot be read, a name is unknown, a value does not fit, or addresses collide.
+    """
+    settings = Settings()
+    if file is not None:
+        settings = _with_document(settings, _read(Path(file)), str(file))
+    settings = _with_environment(settings, environment or {})
+    settings = _with_arguments(settings, arguments or {})
+    if http is not None:
+        settings = replace(settings, http=_http_address(http, "--http"))
+    if listen:
+        settings = replace(settings, listeners=tuple(listener_from_url(url) for url in listen))
+    check_settings(settings)
+    return settings
+
+
+def check_settings(settings: Settings) -> None:
+    """Check what the single options cannot know of each other.
+
+    Raises:
+        ConfigurationError: two addresses cannot both be bound, two listeners have one name, or a soft limit is above
+            its hard limit.
+    """
+    check_addresses(settings.listeners, settings.http)
+    for soft, hard in (("soft_bytes", "hard_bytes"), ("soft_messages", "hard_messages")):
+        low, high = getattr(settings.outbox, soft), getattr(settings.outbox, hard)
+        if low > high:
+            raise ConfigurationError(f"outbox: {soft}", f"{low} is above {hard}, which is {high}", "lower it")
+
+
+def _http_address(text: object, key: str) -> Address:
+    if not isinstance(text, (str, int)) or isinstance(text, bool):
+        raise ConfigurationError(key, f"{text!r} is not an address", "write HOST:PORT")
+    address = parse_address(str(text).removeprefix("http://").removesuffix("/"), f"{key} {text}")
+    if address.scheme != "tcp":
+        raise ConfigurationError(f"{key} {text}", "HTTP is served on TCP only", "write HOST:PORT")
+    return address
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigurationError(str(file), "there is no such file") from error
+    except OSError as error:
+        raise ConfigurationError(str(file), f"cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(str(file), "is not UTF-8", "TOML files always are") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(str(file), f"is not valid TOML: {error}") from error
+
+
+def _with_document(settings: Settings, document: Mapping[str, Any], file: str) -> Settings:
+    known = {section.table for section in SECTIONS} | {"listen", "listener", "topics"}
+    for name in document:
+        if name not in known:
+            raise unknown_option(file, name, dict.fromkeys(known))
+    changes: dict[str, Any] = {}
+    for section in SECTIONS:
+        table = document.get(section.table, {})
+        key = f"{file}: [{section.table}]"
+        if section.table == "http":
+            table = _take_http_address(table, key, changes)
+        changes[section.attribute] = from_options(
+            section.cls, _table(table, key), key, getattr(settings, section.attribute)
+        )
+    listeners = [*_short_listeners(document, file), *_long_listeners(document, file)]
+    if "listen" in document or "listener" in document:
+        changes["listeners"] = tuple(listeners)
+    changes["topics"] = dict(_topics(document.get("topics", {}), file))
+    return replace(settings, **changes)
+
+
+def _take_http_address(table: object, key: str, changes: dict[str, Any]) -> object:
+    """Return the ``[http]`` table without its address; ``http = "HOST:PORT"`` is short for an address alone."""
+    if not isinstance(table, Mapping):
+        table = {"address": table}
+    if "address" in table:
+        changes["http"] = _http_address(table["address"], f"{key}: address")
+    return {name: value for name, value in table.items() if name != "address"}
+
+
+def _table(value: object, key: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(key, f"{value!r} is not a table")
+    return value
+
+
+def _short_listeners(document: Mapping[str, Any], file: str) -> Iterator[ListenerConfig]:
+    items = document.get("listen", [])
+    if not isinstance(items, list) or not all(isinstance(item, (str, int)) for item in items):
+        raise ConfigurationError(f"{file}: listen", "must be a list of addresses", 'write listen = ["8001", "8002"]')
+    for item in items:
+        yield listener_from_url(str(item))
+
+
+def _long_listeners(document: Mapping[str, Any], file: str) -> Iterator[ListenerConfig]:
+    tables = document.get("listener", [])
+    if not isinstance(tables, list):
+        raise ConfigurationError(f"{file}: listener", "must be a list of tables", "write [[listener]]")
+    for number, table in enumerate(tables, 1):
+        key = f"{file}: [[listener]] {number}"
+        yield listener_from_table(_table(table, key), key)
+
+
+def _topics(tables: object, file: str) -> Iterator[tuple[str, TopicOptions]]:
+    for topic_filter, table in _table(tables, f"{file}: [topics]").items():
+        key = f'{file}: [topics."{topic_filter}"]'
+        try:
+            validate_filter(topic_filter)
+        except TopicError as error:
+            raise ConfigurationError(key, error.problem) from error
+        yield topic_filter, from_options(TopicOptions, _table(table, key), key)
+
+
+def _with_environment(settings: Settings, environment: Mapping[str, str]) -> Settings:
+    ours = {
+        name: value
+        for name, value in environment.items()
+        if name.startswith(ENVIRONMENT_PREFIX) and value and not _SERVICE_LINK.fullmatch(f"{name}={value}")
+    }
+    ours.pop(CONFIG_VARIABLE, None)
+    if http := ours.pop("PORTCAST_HTTP", None):
+        settings = replace(settings, http=_http_address(http, "PORTCAST_HTTP"))
+    if listen := ours.pop("PORTCAST_LISTEN", None):
+        settings = replace(settings, listeners=tuple(listener_from_url(url) for url in listen.split()))
+    known = {option.variable: option for option in OPTIONS}
+    for name, value in ours.items():
+        if name not in known:
+            names = dict.fromkeys([*known, "PORTCAST_HTTP", "PORTCAST_LISTEN", CONFIG_VARIABLE])
+            raise unknown_option("environment", name, names)
+        settings = _with_option(settings, known[name], value, name)
+    return settings
+
+
+def _with_arguments(settings: Settings, arguments: Mapping[str, str]) -> Settings:
+    known = {option.parameter: option for option in OPTIONS}
+    for name, value in arguments.items():
+        settings = _with_option(settings, known[name], value, known[name].flag)
+    return settings
+
+
+def _with_option(settings: Settings, option: Option, value: str, key: str) -> Settings:
+    old = getattr(settings, option.section.attribute)
+    converted = convert(option.section.cls, option.field, value, key)
+    return replace(settings, **{option.section.attribute: replace(old, **{option.field.name: converted})})

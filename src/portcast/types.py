@@ -1,0 +1,11 @@
+"""Ids and small aliases that several layers share."""
+
+from __future__ import annotations
+
+from typing import NewType
+
+ConnectionId = NewType("ConnectionId", str)
+"""Names one accepted socket for its whole life: 12 lower-case hexadecimal digits, never reused in a process."""
+
+ListenerName = NewType("ListenerName", str)
+"""Names a listener: its address as a URL, ``tcp://127.0.0.1:8001``, unless the user gave a name."""

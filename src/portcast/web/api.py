@@ -1,0 +1,215 @@
+"""``/api/...`` and ``/health/...``: what the gateway knows, and publishing, over HTTP."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from typing import Annotated, Any
+
+from fastapi import APIRouter, HTTPException, Query, Request, Response
+
+from portcast.config import HttpOptions
+from portcast.errors import TopicError
+from portcast.publication import Position, Publication
+from portcast.runtime import Connection, Node
+from portcast.topics import validate_filter, validate_topic
+from portcast.web.models import (
+    ConnectionBody,
+    ConnectionsBody,
+    HealthBody,
+    HistoryBody,
+    ListenerBody,
+    ListenersBody,
+    PositionBody,
+    Problem,
+    PublicationBody,
+    TopicBody,
+    TopicsBody,
+)
+from portcast.web.origin import is_allowed_origin
+from portcast.web.subscribe import NodeOf
+
+PAGE = 100
+"""Entries per page unless the client says otherwise; at most ten times that."""
+
+_REFUSED: dict[int | str, dict[str, Any]] = {400: {"model": Problem}}
+_PUBLISHED: dict[int | str, dict[str, Any]] = {code: {"model": Problem} for code in (400, 403, 413, 503)}
+
+
+def add_health(router: APIRouter, node: NodeOf) -> None:
+    """Add the health routes."""
+
+    @router.get("/health/live", tags=["health"])
+    async def live() -> HealthBody:
+        """Answer as long as the event loop turns."""
+        return HealthBody(status="ok")
+
+    @router.get("/health/ready", tags=["health"], responses={503: {"model": HealthBody}})
+    async def ready(response: Response) -> HealthBody:
+        """Answer 200 while devices and clients are accepted, 503 before start and from the stop signal on."""
+        try:
+            state = node().state
+        except RuntimeError:
+            state = "stopped"
+        if state != "ready":
+            response.status_code = 503
+        return HealthBody(status=state)
+
+
+def add_topics(router: APIRouter, node: NodeOf, options: HttpOptions) -> None:
+    """Add the routes of topics, history and publishing."""
+
+    @router.get("/api/topics", tags=["topics"], responses=_REFUSED)
+    async def topics(
+        filter: Annotated[str, Query(description="topic filter")] = "#",  # noqa: A002 - the parameter's public name
+        after: Annotated[str, Query(description="the last topic of the page before")] = "",
+        limit: Annotated[int, Query(ge=1, le=10 * PAGE)] = PAGE,
+    ) -> TopicsBody:
+        """List known topics by name."""
+        _check(validate_filter, filter)
+        the = node()
+        known = [one for one in the.broker.topics(filter, the.now()) if one.topic > after]
+        page = [
+            TopicBody(
+                topic=one.topic,
+                epoch=one.position.epoch,
+                offset=one.position.offset,
+                retained=one.retained,
+                retained_bytes=one.retained_bytes,
+                subscribers=the.hub.count(one.topic),
+                published_at=round(the.unix_time(one.published_at), 3),
+            )
+            for one in known[:limit]
+        ]
+        return TopicsBody(topics=page, next=page[-1].topic if len(known) > limit else None)
+
+    @router.get("/api/topics/{topic:path}/history", tags=["topics"], responses=_REFUSED)
+    async def history(
+        topic: str,
+        since: Annotated[str | None, Query(description="position `epoch:offset`; only what follows it")] = None,
+        limit: Annotated[int, Query(ge=0, le=10 * PAGE)] = PAGE,
+        reverse: Annotated[bool, Query(description="newest first")] = False,
+    ) -> HistoryBody:
+        """Return retained publications of one topic, oldest first unless `reverse`."""
+        _check(validate_topic, topic)
+        the = node()
+        publications = the.broker.history(topic, since=_position(since), limit=limit, is_reverse=reverse, now=the.now())
+        at = the.broker.position(topic)
+        return HistoryBody(
+            topic=topic, epoch=at.epoch, offset=at.offset, publications=[_body(the, one) for one in publications]
+        )
+
+    @router.post("/api/topics/{topic:path}", tags=["topics"], responses=_PUBLISHED)
+    async def publish(topic: str, request: Request) -> PositionBody:
+        """Publish the request's body, byte for byte, and return its position.
+
+        Waits while a slow subscriber holds the topic. Topics that begin with `$` are the server's own.
+        """
+        if not is_allowed_origin(request.headers, options.allowed_origins):
+            raise HTTPException(403, "origin not allowed")
+        _check(validate_topic, topic)
+        if topic.startswith("$"):
+            raise HTTPException(400, f"topic {topic[:80]!r}: topics that begin with $ are the server's own")
+        payload = await _read(request, options.max_message_bytes)
+        the = node()
+        if the.state != "ready":
+            raise HTTPException(503, "the server is stopping")
+        position = await the.publish(topic, payload)
+        return PositionBody(topic=topic, epoch=position.epoch, offset=position.offset)
+
+
+def add_connections(router: APIRouter, node: NodeOf, version: str) -> None:
+    """Add the routes of listeners and connections."""
+
+    @router.get("/api/listeners", tags=["connections"])
+    async def listeners() -> ListenersBody:
+        """List listeners with their counters."""
+        the = node()
+        hub = the.hub.statistics()
+        bodies = []
+        for one in the.listeners:
+            seen = one.statistics()
+            bodies.append(
+                ListenerBody(
+                    name=one.name,
+                    address=one.address.url,
+                    framing=one.framing_text,
+                    target=one.target,
+                    state=one.state,
+                    connections=seen.connections,
+                    accepted=seen.accepted,
+                    frames=seen.frames,
+                    bytes_received=seen.bytes_received,
+                    bytes_sent=seen.bytes_sent,
+                    errors=seen.errors,
+                )
+            )
+        return ListenersBody(
+            listeners=bodies,
+            version=version,
+            subscribers=hub.subscribers,
+            delivered=hub.delivered,
+            dropped=hub.dropped,
+            max_connections=the.registry.max_connections,
+        )
+
+    @router.get("/api/connections", tags=["connections"])
+    async def connections(
+        listener: Annotated[str | None, Query(description="only those of the listener with this name")] = None,
+        after: Annotated[str, Query(description="the last id of the page before")] = "",
+        limit: Annotated[int, Query(ge=1, le=10 * PAGE)] = PAGE,
+    ) -> ConnectionsBody:
+        """List device connections by id."""
+        the = node()
+        known = sorted(
+            (one for one in the.registry if one.id > after and listener in (None, one.listener)), key=lambda one: one.id
+        )
+        page = [_connection(the, one) for one in known[:limit]]
+        return ConnectionsBody(connections=page, next=page[-1].id if len(known) > limit else None)
+
+
+def _connection(node: Node, one: Connection) -> ConnectionBody:
+    return ConnectionBody(
+        id=one.id,
+        listener=one.listener,
+        peer=one.peer,
+        opened_at=round(node.unix_time(one.opened_at), 3),
+        received_at=round(node.unix_time(one.received_at), 3),
+        frames=one.frames,
+        bytes_received=one.bytes_received,
+        bytes_sent=one.bytes_sent,
+        is_reading=one.is_reading,
+    )
+
+
+def _body(node: Node, one: Publication) -> PublicationBody:
+    time = round(node.unix_time(one.at), 3)
+    try:
+        return PublicationBody(offset=one.offset, time=time, data=one.data.decode())
+    except UnicodeDecodeError:
+        return PublicationBody(offset=one.offset, time=time, base64=b64encode(one.data).decode())
+
+
+def _check(validate: Any, name: str) -> None:
+    try:
+        validate(name)
+    except TopicError as error:
+        raise HTTPException(400, str(error)) from error
+
+
+def _position(text: str | None) -> Position | None:
+    if text is None:
+        return None
+    epoch, _, offset = text.rpartition(":")
+    if not epoch or not (offset.isascii() and offset.isdigit() and len(offset) < 20):
+        raise HTTPException(400, "since must be a position, epoch:offset")
+    return Position(epoch, int(offset))
+
+
+async def _read(request: Request, limit: int) -> bytes:
+    """Return the body, refusing it as soon as it passes the limit."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise HTTPException(413, f"a message has at most {limit} bytes")
+    return bytes(body)

@@ -1,0 +1,82 @@
+"""``GET /events`` and ``GET /events/{filter}``: server-sent events, resumed by ``Last-Event-ID``.
+
+The stream begins with a comment, so that a client knows at once that it is connected, and a comment follows every
+25 s of silence, so that proxies keep it open and a vanished client is noticed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from typing import Any
+
+from starlette.datastructures import Headers, QueryParams
+from starlette.requests import Request
+from starlette.responses import Response
+
+from portcast.config import HttpOptions
+from portcast.web.asgi_sink import AsgiSink
+from portcast.web.encodings import ClientEncoding
+from portcast.web.peer import peer_of
+from portcast.web.resume import Encodings
+from portcast.web.subscribe import NodeOf, Wish, read_wish, serve
+from portcast.web.transports import Receive, Scope, Send, transport_of
+
+
+def _body(text: bytes, *, more: bool = True) -> MutableMapping[str, Any]:
+    return {"type": "http.response.body", "body": text, "more_body": more}
+
+
+def _farewell(code: int, reason: str) -> MutableMapping[str, Any]:
+    # Nothing a client must know but that the stream ends: `EventSource` comes back by itself, with Last-Event-ID.
+    return _body(f": closing {code} {' '.join(reason.split())}\n\n".encode(), more=False)
+
+
+class EventStream(Response):
+    """A response that lasts until the client leaves."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, node: NodeOf, encoding: ClientEncoding, wish: Wish, keepalive_s: float) -> None:
+        super().__init__(
+            headers={
+                "cache-control": "no-store",
+                # nginx would collect the stream in a buffer otherwise.
+                "x-accel-buffering": "no",
+                "x-content-type-options": "nosniff",
+            }
+        )
+        self._node = node
+        self._encoding = encoding
+        self._wish = wish
+        self._keepalive_s = keepalive_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Stream."""
+        headers = [(k, v) for k, v in self.raw_headers if k != b"content-length"]
+        await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
+        await send(_body(b": connected\n\n"))
+        sink = AsgiSink(
+            send,
+            transport=transport_of(scope),
+            farewell=_farewell,
+            keepalive=_body(b": keepalive\n\n"),
+            keepalive_s=self._keepalive_s,
+        )
+        await serve(self._node(), self._wish, self._encoding, sink, receive, transport="events", peer=peer_of(scope))
+
+
+def event_stream(
+    request: Request, path_filter: str | None, node: NodeOf, encodings: Encodings, options: HttpOptions
+) -> EventStream:
+    """Return the stream that a request asks for.
+
+    Raises:
+        TopicError: a filter is not valid.
+        ValueError: another parameter is not valid.
+    """
+    headers = Headers(scope=request.scope)
+    wish = read_wish(
+        path_filter, QueryParams(request.scope["query_string"]), last_event_id=headers.get("last-event-id", "")
+    )
+    encoding = encodings.events_json(wish.filters) if wish.is_json else encodings.events_plain(wish.filters)
+    return EventStream(node, encoding, wish, options.ping_interval_s)

@@ -1,0 +1,104 @@
+"""The bodies of the HTTP API. Times are Unix seconds, sizes bytes."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field
+
+
+class Problem(BaseModel):
+    """Why a request was refused."""
+
+    detail: str
+
+
+class PositionBody(BaseModel):
+    """A place in the stream of a topic."""
+
+    topic: str
+    epoch: str = Field(description="names one uninterrupted numbering; offsets of different epochs cannot be compared")
+    offset: int = Field(description="counts publications from 1; 0 is before the first")
+
+
+class TopicBody(PositionBody):
+    """One topic."""
+
+    retained: int = Field(description="publications in history")
+    retained_bytes: int
+    subscribers: int
+    published_at: float = Field(description="when the newest was published")
+
+
+class TopicsBody(BaseModel):
+    """Known topics, by name."""
+
+    topics: list[TopicBody]
+    next: str | None = Field(description="pass as `after` for the next page; null on the last")
+
+
+class PublicationBody(BaseModel):
+    """One publication: `data` if the payload is UTF-8, else `base64`."""
+
+    offset: int
+    time: float
+    data: str | None = None
+    base64: str | None = None
+
+
+class HistoryBody(PositionBody):
+    """Retained publications of a topic; `epoch` and `offset` are its newest position."""
+
+    publications: list[PublicationBody]
+
+
+class ListenerBody(BaseModel):
+    """One listener and its counters since start."""
+
+    name: str
+    address: str
+    framing: str
+    target: str
+    state: str
+    connections: int
+    accepted: int
+    frames: int
+    bytes_received: int
+    bytes_sent: int
+    errors: dict[str, int] = Field(description="connections that ended by a fault, by reason")
+
+
+class ListenersBody(BaseModel):
+    """All listeners, and what a dashboard wants to know beside them."""
+
+    listeners: list[ListenerBody]
+    version: str
+    subscribers: int
+    delivered: int = Field(description="publications handed to clients, all together")
+    dropped: int = Field(description="publications that waited for a client when it was removed")
+    max_connections: int
+
+
+class ConnectionBody(BaseModel):
+    """One device connection."""
+
+    id: str
+    listener: str
+    peer: str
+    opened_at: float
+    received_at: float
+    frames: int
+    bytes_received: int
+    bytes_sent: int
+    is_reading: bool = Field(description="false while backpressure keeps the gateway from reading")
+
+
+class ConnectionsBody(BaseModel):
+    """Device connections, by id."""
+
+    connections: list[ConnectionBody]
+    next: str | None = Field(description="pass as `after` for the next page; null on the last")
+
+
+class HealthBody(BaseModel):
+    """Whether the process lives, or takes work."""
+
+    status: str
