@@ -61,7 +61,7 @@ class JsonCodec:
         except ValueError as error:
             problem = "NaN and Infinity are not JSON" if isinstance(error, _NotFiniteError) else "an integer too long"
             raise CodecError("json", problem, frame) from error
-        # Counting brackets is a hundred times cheaper than walking the value, and nearly always enough.
+        # Counting brackets is far cheaper than walking the value, and nearly always enough.
         if frame.count(b"[") + frame.count(b"{") > MAX_JSON_DEPTH and _is_too_deep(value):
             raise CodecError("json", _TOO_DEEP, frame)
         if not isinstance(value, self._kind):

@@ -19,8 +19,7 @@ class HistoryLimits:
         ConfigurationError: a value is below its minimum or is not finite.
     """
 
-    # 100 and 300 s are what Centrifugo's documentation uses for recovery: a phone that changes network is back within
-    # seconds, a laptop lid within minutes.
+    # 100 and 300 s: a phone that changes network is back within seconds, a laptop that was moved within minutes.
     publications: int = field(
         default=100,
         metadata={"help": "Newest publications kept per topic; 0 turns history off.", "minimum": 0},

@@ -30,7 +30,7 @@ _SWEEP_S = 1.0
 """Time between two sweeps. History is exact without them: they only give memory back."""
 
 _SWEEP_TOPICS = 256
-"""Topics per sweep, about 0.2 ms. If more are due, the next publication goes on with them."""
+"""Topics per sweep, about 0.5 ms. If more are due, the next publication goes on with them."""
 
 
 class HistoryStore:

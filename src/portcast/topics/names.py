@@ -26,7 +26,7 @@ MAX_TOPIC_LEVELS = 16
 def validate_topic(topic: str) -> None:
     """Check that ``topic`` can be published to.
 
-    It costs about half a microsecond, so a caller that publishes to one topic again and again keeps the names that
+    It costs about 0.3 µs, so a caller that publishes to one topic again and again keeps the names that
     have passed (a broker knows its topics) and calls this for new ones only.
 
     Args:
