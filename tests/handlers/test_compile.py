@@ -13,6 +13,7 @@ from portcast.codecs import BytesCodec, JsonCodec, ModelCodec, TextCodec
 from portcast.errors import CodecError, ConfigurationError
 from portcast.handlers.compile import compile_handler
 from portcast.handlers.markers import PerConnection
+from portcast.handlers.signature import Signatures, read_signatures
 from portcast.runtime.connection import Connection
 from portcast.runtime.session import Handler
 
@@ -236,15 +237,19 @@ async def test_overrides_at_once() -> None:
         compile_handler(handler).with_overrides({get_name: fake_of_device})
 
 
-def test_local_names_survive_recompilation() -> None:
-    """Names local to the place of declaration are looked up there, once, and not again at start."""
+def test_local_names_survive() -> None:
+    """Names local to the place of declaration are looked up there, and not again when the handler is compiled."""
 
-    def declare() -> Any:
+    def declare() -> tuple[Any, Signatures]:
         class Local(BaseModel):
             name: str
 
         async def handler(local: Local) -> None: ...
 
-        return compile_handler(handler)
+        return handler, read_signatures(handler)
 
-    assert declare().with_overrides({get_name: fake_name}).name.endswith("handler")
+    handler, signatures = declare()
+    compiled = compile_handler(handler, signatures=signatures)
+    assert compiled.with_overrides({get_name: fake_name}).name.endswith("handler")
+    with pytest.raises(ConfigurationError, match="cannot be resolved"):
+        compile_handler(handler)

@@ -75,8 +75,8 @@ def test_http_only(asked: Parameter, name: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         refuse_http(asked, "handler f", "Connection")
     assert str(caught.value) == (
-        f"handler f, parameter 'x': {name} exists in HTTP requests only; use Connection, or put what HTTP and TCP share "
-        "into a dependency without it"
+        f"handler f, parameter 'x': {name} exists in HTTP requests only; use Connection, or put what HTTP and TCP "
+        "share into a dependency without it"
     )
 
 

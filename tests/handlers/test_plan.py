@@ -55,11 +55,15 @@ async def result(function: Callable[..., Any], overrides: Mapping[Any, Any] | No
     return await made.call(slots)
 
 
+def needing(dependency: Any) -> Callable[..., Any]:
+    async def handler(text: str, x: object = Depends(dependency)) -> object:
+        return x
+
+    return handler
+
+
 def counts(made: Plan) -> tuple[int, int]:
     return len(made.connection_steps), len(made.message_steps)
-
-
-# What decides
 
 
 async def on_model(reading: Reading) -> None: ...
@@ -68,7 +72,6 @@ async def on_bytes(connection: Connection, frame: bytes, limit: int = 3) -> None
 async def on_dict(value: dict[str, Any], device: Device, plain=3) -> None: ...  # type: ignore[no-untyped-def]
 async def on_connection(connection: Connection) -> None: ...
 async def on_connection_and_more(connection: Connection, device: Device, limit: int = 3) -> None: ...
-async def on_depends(connection: Connection, x: Annotated[Reading, Depends(Reading)]) -> None: ...
 
 
 @pytest.mark.parametrize(
@@ -94,28 +97,22 @@ async def only_provided(device: Device, limit: int = 3) -> None: ...
 async def unannotated(a, connection: Connection) -> None: ...  # type: ignore[no-untyped-def]
 
 
-@pytest.mark.parametrize(
-    ("function", "sentence"),
-    [
-        pytest.param(
-            two_messages,
-            "handler two_messages, parameter 'b': a handler takes one message, but 'a', 'b', 'c' could each be it; "
-            "keep one; give the others a default or Depends(…)",
-            id="two",
-        ),
-        pytest.param(nothing, "handler nothing: it takes neither a message nor a Connection; add a param", id="none"),
-        pytest.param(only_provided, "handler only_provided: it takes neither a message nor a", id="only provided"),
-        pytest.param(
-            unannotated, "handler unannotated, parameter 'a': it has no annotation; annotate", id="unannotated"
-        ),
-    ],
-)
+UNDECIDED = {
+    "two": (
+        two_messages,
+        "handler two_messages, parameter 'b': a handler takes one message, but 'a', 'b', 'c' could each be it; keep "
+        "one; give the others a default or Depends(…)",
+    ),
+    "none": (nothing, "handler nothing: it takes neither a message nor a Connection; add a parameter"),
+    "only provided": (only_provided, "handler only_provided: it takes neither a message nor a Connection"),
+    "unannotated": (unannotated, "handler unannotated, parameter 'a': it has no annotation; annotate the message"),
+}
+
+
+@pytest.mark.parametrize(("function", "sentence"), UNDECIDED.values(), ids=UNDECIDED)
 def test_signature_that_does_not_decide(function: Callable[..., Any], sentence: str) -> None:
     """An unclear signature is an error that names function and parameter and says what to do."""
     assert problem(function).startswith(sentence)
-
-
-# Where arguments come from
 
 
 @pytest.mark.anyio
@@ -182,21 +179,7 @@ def by_name_only(function: Callable[..., Any]) -> Callable[..., Any]:
 )
 async def test_callables(dependency: Any, value: object) -> None:
     """Whatever can be called can be a dependency."""
-
-    async def handler(text: str, x: object = Depends(dependency)) -> object:
-        return x
-
-    assert await result(handler) == value
-
-
-@pytest.mark.anyio
-async def test_depends_without_dependency() -> None:
-    """`Depends()` means the class in the annotation, as in FastAPI."""
-
-    async def handler(text: str, x: Annotated[Repository, Depends()]) -> object:
-        return x
-
-    assert await result(handler) == Repository("c")  # type: ignore[arg-type]  # stands for a connection
+    assert await result(needing(dependency)) == value
 
 
 def get_x() -> list[int]:
@@ -233,25 +216,21 @@ async def one_scope(connection: Connection, a: object = Depends(get_x), b: objec
     return a is b
 
 
+CACHED = {
+    cached: True,
+    uncached_last: False,
+    uncached_first: True,
+    same_thread: True,
+    two_scopes: False,
+    one_scope: True,
+}
+
+
 @pytest.mark.anyio
-@pytest.mark.parametrize(
-    ("function", "is_same"),
-    [
-        (cached, True),
-        (uncached_last, False),
-        (uncached_first, True),
-        (same_thread, True),
-        (two_scopes, False),
-        (one_scope, True),
-    ],
-    ids=lambda value: getattr(value, "__name__", str(value)),
-)
+@pytest.mark.parametrize(("function", "is_same"), CACHED.items(), ids=lambda value: getattr(value, "__name__", ""))
 async def test_cache(function: Callable[..., Any], is_same: bool) -> None:
     """A dependency runs once per scope; `use_cache=False` always runs its own, which later ones may share."""
     assert await result(function) is is_same
-
-
-# Scopes
 
 
 def get_device(connection: Connection) -> object:
@@ -275,9 +254,6 @@ async def scoped(
 async def whole(connection: Connection, session: Annotated[object, Depends(get_session)], device: Device) -> None: ...
 
 
-async def provided(text: str, device: Device, x: Annotated[object, PerConnection(lambda: 1)]) -> None: ...
-
-
 def needs_device(device: Device) -> Device:
     return device
 
@@ -286,14 +262,10 @@ async def provided_twice(text: str, device: Device, x: Annotated[object, PerConn
     return device, x
 
 
-@pytest.mark.parametrize(
-    ("function", "expected"),
-    [
-        pytest.param(scoped, (2, 1), id="both"),
-        pytest.param(whole, (4, 0), id="per connection"),
-        pytest.param(provided_twice, (2, 1), id="provider in both"),
-    ],
-)
+SCOPES = {scoped: (2, 1), whole: (4, 0), provided_twice: (2, 1)}
+
+
+@pytest.mark.parametrize(("function", "expected"), SCOPES.items(), ids=lambda value: getattr(value, "__name__", ""))
 def test_scopes(function: Callable[..., Any], expected: tuple[int, int]) -> None:
     """PerConnection runs at connect; in a per-connection handler everything does."""
     assert counts(compiled(function)) == expected
@@ -319,21 +291,11 @@ async def session_at_connect(text: str, x: Annotated[object, PerConnection(wants
 async def no_message(connection: Connection, x: Annotated[str, Depends(wants_message)]) -> None: ...
 
 
-# What is refused
-
-
 def takes(annotation: Any) -> Callable[..., Any]:
     def wants(x: Any) -> None: ...
 
     wants.__annotations__["x"] = annotation
     return wants
-
-
-def needing(dependency: Any) -> Callable[..., Any]:
-    async def handler(text: str, y: Any = None) -> None: ...
-
-    handler.__defaults__ = (Depends(dependency),)
-    return handler
 
 
 def test_http_only() -> None:
@@ -353,69 +315,49 @@ circle.__annotations__["x"] = Annotated[object, Depends(other_circle)]
 other_circle.__defaults__ = (Depends(circle),)
 
 
-@pytest.mark.parametrize(
-    ("function", "sentence"),
-    [
-        pytest.param(
-            message_at_connect,
-            "handler message_at_connect -> wants_message, parameter 'text': it asks for the message, but lives as long "
-            "as the connection; use Depends instead of PerConnection",
-            id="message at connect",
-        ),
-        pytest.param(
-            session_at_connect,
-            "handler session_at_connect -> wants_session, parameter 'session': it lives as long as the connection, but "
-            "get_session only as long as a message; write PerConnection(get_session) here too, or Depends for both",
-            id="message dependency at connect",
-        ),
-        pytest.param(
-            no_message,
-            "handler no_message -> wants_message, parameter 'text': nothing provides str; use Connection, Device, Hub, "
-            "Depends(…) or a default",
-            id="no message",
-        ),
-        pytest.param(
-            needing(takes(Reading)),
-            "handler needing.<locals>.handler -> takes.<locals>.wants, parameter 'x': nothing provides Reading; use "
-            "Connection, Device, Hub, the message (str), Depends(…) or a default",
-            id="unknown type",
-        ),
-        pytest.param(
-            needing(takes(list[int])),
-            "handler needing.<locals>.handler -> takes.<locals>.wants, parameter 'x': nothing provides list[int]",
-            id="unknown generic",
-        ),
-        pytest.param(
-            needing(lambda x: x),
-            "handler needing.<locals>.handler -> <lambda>, parameter 'x': it has no annotation; annotate it, or",
-            id="unannotated",
-        ),
-        pytest.param(
-            needing(circle),
-            "handler needing.<locals>.handler -> circle -> other_circle, parameter 'x': circle depends on itself",
-            id="circle",
-        ),
-        pytest.param(
-            needing("get_x"),
-            "handler needing.<locals>.handler, parameter 'y': Depends('get_x') cannot be called",
-            id="not callable",
-        ),
-    ],
-)
+VIA = "handler needing.<locals>.handler"
+REFUSED = {
+    "message at connect": (
+        message_at_connect,
+        "handler message_at_connect -> wants_message, parameter 'text': it asks for the message, but lives as long as "
+        "the connection; use Depends instead of PerConnection",
+    ),
+    "message dependency at connect": (
+        session_at_connect,
+        "handler session_at_connect -> wants_session, parameter 'session': it lives as long as the connection, but "
+        "get_session only as long as a message; write PerConnection(get_session) here too, or Depends for both",
+    ),
+    "no message": (
+        no_message,
+        "handler no_message -> wants_message, parameter 'text': nothing provides str; use Connection, Device, Hub, "
+        "Depends(…) or a default",
+    ),
+    "unknown type": (
+        needing(takes(Reading)),
+        f"{VIA} -> takes.<locals>.wants, parameter 'x': nothing provides Reading; use Connection, Device, Hub, the "
+        "message (str), Depends(…) or a default",
+    ),
+    "unknown generic": (
+        needing(takes(list[int])),
+        f"{VIA} -> takes.<locals>.wants, parameter 'x': nothing provides list[",
+    ),
+    "unannotated": (needing(lambda x: x), f"{VIA} -> <lambda>, parameter 'x': it has no annotation; annotate it, or"),
+    "circle": (needing(circle), f"{VIA} -> circle -> other_circle, parameter 'x': circle depends on itself; break"),
+    "not callable": (needing("get_x"), f"{VIA}, parameter 'x': Depends('get_x') cannot be called"),
+}
+
+
+@pytest.mark.parametrize(("function", "sentence"), REFUSED.values(), ids=REFUSED)
 def test_refused(function: Callable[..., Any], sentence: str) -> None:
     """Each mistake is found when the handler is compiled and names the way to it."""
     assert problem(function).startswith(sentence)
-
-
-# Overrides
 
 
 def fake_x(connection: Connection, text: str) -> object:
     return ("fake", connection, text)
 
 
-@dataclass
-class Unhashable:
+class Unhashable(list[int]):
     def __call__(self) -> str:
         return "unhashable"
 
@@ -433,20 +375,13 @@ class Unhashable:
 )
 async def test_overrides(dependency: Any, overrides: Mapping[Any, Any]) -> None:
     """An override takes the place of its dependency, and gets its own parameters."""
-    assert await result(needing_x(dependency), overrides) == ("fake", "c", "m")
-
-
-def needing_x(dependency: Any) -> Callable[..., Any]:
-    async def handler(text: str, x: object = Depends(dependency)) -> object:
-        return x
-
-    return handler
+    assert await result(needing(dependency), overrides) == ("fake", "c", "m")
 
 
 @pytest.mark.anyio
 async def test_unhashable_dependency() -> None:
     """What cannot be a key cannot be overridden, and works."""
-    assert await result(needing_x(Unhashable()), {get_x: fake_x}) == "unhashable"
+    assert await result(needing(Unhashable()), {get_x: fake_x}) == "unhashable"
 
 
 def test_override_keeps_the_scope() -> None:

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from functools import partial, wraps
 from inspect import Parameter as Raw
 from types import ModuleType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import pytest
 from fastapi import Depends
 
 from portcast.errors import ConfigurationError
 from portcast.handlers.markers import PerConnection, in_thread
-from portcast.handlers.signature import Parameter, Signatures, at, identity, name_of
+from portcast.handlers.signature import Parameter, Signatures, at, identity, name_of, read_signatures
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -54,6 +54,10 @@ class Data:
     x: Model
 
 
+class Named(NamedTuple):
+    x: Model
+
+
 def function(x: Model) -> None: ...
 
 
@@ -78,6 +82,7 @@ def two(y: int, x: Model) -> None: ...
         Owner.make,
         Built,
         Data,
+        Named,
         partial(two, 1),
         in_thread(function),
     ],
@@ -90,6 +95,7 @@ def two(y: int, x: Model) -> None: ...
         "class method",
         "class",
         "dataclass",
+        "named tuple",
         "partial",
         "in_thread",
     ],
@@ -113,6 +119,16 @@ def test_parameter_facts() -> None:
     assert c.depends is not None
     assert c.depends.dependency is get_model
     assert (d.has_annotation, d.annotation) == (False, Raw.empty)
+
+
+def test_annotation_that_is_no_string() -> None:
+    """Without `from __future__ import annotations` there is nothing to look up."""
+
+    def f(x: object, y: object) -> None: ...
+
+    f.__annotations__.update(x=Model, y=Annotated[Model, "more"])
+    x, y = read(f)
+    assert (x.type, y.type) == (Model, Model)
 
 
 def test_marker_in_annotated() -> None:
@@ -202,6 +218,30 @@ def test_known_signature_is_kept() -> None:
     f = outer()
     assert signatures.of(f, "f")[0].has_annotation
     assert "cannot be resolved" in problem(f)
+
+
+def test_dependencies_are_read_with_the_handler() -> None:
+    """A dependency's local names are found at the declaration too; what cannot be read is left for later."""
+
+    def declare() -> tuple[Signatures, list[Callable[..., Any]]]:
+        class Local: ...
+
+        def inner(x: Local) -> None: ...
+
+        def unreadable(x: Decimal) -> None: ...
+
+        def outer(x: Any = Depends(inner), y: Any = Depends(unreadable), z: Any = Depends("text")) -> None:  # type: ignore[arg-type]  # a mistake that is left for later too
+            ...
+
+        class Made:
+            def __init__(self, x: Annotated[object, Depends(outer)], y: Annotated[object, Depends(inner)]) -> None: ...
+
+        async def handler(x: Annotated[Made, Depends()]) -> None: ...
+
+        return read_signatures(handler), [handler, Made, outer, inner]
+
+    signatures, calls = declare()
+    assert all(signatures.of(call, "f") for call in calls)
 
 
 def test_unneeded_annotation_may_be_unknown() -> None:

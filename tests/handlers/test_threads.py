@@ -54,3 +54,21 @@ async def test_cancellation_waits_for_the_thread(fails: bool) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert log == ["thread ended"]
+
+
+async def test_everything_is_cancelled() -> None:
+    """At the end of a loop all tasks are cancelled, ours too, and the thread is left to itself."""
+    started, release = threading.Event(), threading.Event()
+
+    def block() -> None:
+        started.set()
+        release.wait()
+
+    before = asyncio.all_tasks()
+    task = asyncio.ensure_future(run_in_thread(block))
+    await asyncio.get_running_loop().run_in_executor(None, started.wait)
+    for one in asyncio.all_tasks() - before:
+        one.cancel()
+    await asyncio.wait((task,))
+    assert task.cancelled()
+    release.set()

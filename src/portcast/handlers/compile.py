@@ -12,7 +12,7 @@ from portcast.errors import ConfigurationError
 from portcast.handlers.kinds import Kind, kind_of
 from portcast.handlers.plan import Environment, plan
 from portcast.handlers.session import ConnectionSession, ManagedSession, PlainSession
-from portcast.handlers.signature import Parameter, Signatures, at, name_of
+from portcast.handlers.signature import Parameter, Signatures, at, name_of, read_signatures
 from portcast.runtime.connection import Connection
 from portcast.runtime.session import Session
 
@@ -86,12 +86,13 @@ def compile_handler(
     providers: Providers = _NO_PROVIDERS,
     overrides: Overrides = _NO_OVERRIDES,
     connection_type: type[Any] = Connection,
+    signatures: Signatures | None = None,
 ) -> CompiledHandler:
     """Return a handler compiled from an ``async def`` function, whose signature says when it is called.
 
     A parameter that is not the connection, not of a provider's type, not a dependency and without default is the
     message: the function is called once per message. Without one, but with a connection, it is called once per
-    connection. Call this where the function is declared: names local to that place are looked up now.
+    connection.
 
     Args:
         function: the handler.
@@ -100,6 +101,8 @@ def compile_handler(
             long as the connection.
         overrides: dependencies to be replaced.
         connection_type: the annotation that asks for the connection.
+        signatures: from `read_signatures`, called where the function was declared; read now if None. Names that are
+            local to the place of the call are found then, and not later.
 
     Raises:
         ConfigurationError: the function is not ``async def``, a parameter cannot be provided, an annotation cannot be
@@ -117,7 +120,7 @@ def compile_handler(
         connection_type=connection_type,
         providers=dict(providers),
         overrides=dict(overrides),
-        signatures=Signatures(),
+        signatures=signatures or read_signatures(function),
     )
     return CompiledHandler(function, codec, environment)
 

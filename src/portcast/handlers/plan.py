@@ -158,7 +158,7 @@ class _Planner:
     def _arguments(self, parameters: tuple[Parameter, ...], asker: _Asker, call: Call) -> _Arguments:
         arguments = _Arguments([], [])
         # A decorator's wrapper may take **kwargs only, and FastAPI passes everything by name.
-        by_name = hasattr(call, "__wrapped__") and not isinstance(call, InThread)
+        by_name = hasattr(call.function if isinstance(call, InThread) else call, "__wrapped__")
         for parameter in parameters:
             ref = self._argument(parameter, asker)
             if ref is None:
@@ -220,7 +220,7 @@ class _Planner:
             )
         me = identity(original)
         if me in asker.calls:
-            raise ConfigurationError(key, f"{name_of(original)} depends on itself", "remove one of the two")
+            raise ConfigurationError(key, f"{name_of(original)} depends on itself", "break the circle")
         if depends.use_cache and (me, scope) in self.made:
             return self.made[me, scope]
         call = self._override(original)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from portcast.codecs import Codec
 from portcast.framing import Framing
+from portcast.handlers.signature import Signatures, read_signatures
 from portcast.listen_url import ListenerConfig, listener_from_url
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -24,11 +25,13 @@ class Declaration:
         config: address, framing and limits.
         function: the user's handler as written; None for a relay.
         codec: what the user chose; None: by the handler's annotation.
+        signatures: of the handler and its dependencies, read where it was declared; None for a relay.
     """
 
     config: ListenerConfig
     function: Callable[..., Any] | None
     codec: Codec[Any] | None
+    signatures: Signatures | None = None
 
 
 class DeviceRouter:
@@ -77,7 +80,7 @@ class DeviceRouter:
         config = listener_from_url(url, framing=framing, name=name, options=options)
 
         def declare(function: Function) -> Function:
-            self.declarations.append(Declaration(config, function, codec))
+            self.declarations.append(Declaration(config, function, codec, read_signatures(function)))
             return function
 
         return declare

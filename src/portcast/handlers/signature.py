@@ -62,8 +62,8 @@ class Parameter:
 class Signatures:
     """Reads signatures, each once.
 
-    Kept by a compiled handler for its recompilations: names that are local to the function in which a handler was
-    declared can be looked up only while that function runs.
+    Kept for a handler from its declaration on: names that are local to the function in which it is declared can be
+    looked up only while that function runs, and it is compiled later, perhaps more than once.
     """
 
     def __init__(self) -> None:
@@ -84,6 +84,28 @@ class Signatures:
         if key not in self._known:
             self._known[key] = _read(call, where)
         return self._known[key]
+
+
+def read_signatures(function: Call) -> Signatures:
+    """Return the signatures of a handler and of all that it depends on, as far as they can be read now.
+
+    What cannot is left to `Signatures.of`: a name may be defined later in the module, and errors belong to the
+    compilation, which can say the whole way to a parameter.
+    """
+    signatures = Signatures()
+    waiting, seen = [function], set()
+    while waiting:
+        call = waiting.pop()
+        if identity(call) in seen:
+            continue
+        seen.add(identity(call))
+        try:
+            parameters = signatures.of(call, name_of(call))
+        except ConfigurationError:
+            continue
+        marked = ((p.depends.dependency, p.type) for p in parameters if p.depends is not None)
+        waiting += [call for call in (type_ if named is None else named for named, type_ in marked) if callable(call)]
+    return signatures
 
 
 def identity(call: Call) -> Hashable:

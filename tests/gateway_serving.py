@@ -1,0 +1,198 @@
+"""A FastAPI application in a real uvicorn server, on the test's own loop or in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+import uvicorn
+from fastapi import FastAPI
+from websockets.asyncio.client import ClientConnection, connect
+
+from portcast import Gateway
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, without the tenth of a second that its main loop sleeps at a time."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.stop = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        await self.stop.wait()
+
+
+class Served:
+    """A server that runs on the test's loop."""
+
+    def __init__(self, server: _Server, task: asyncio.Task[None], port: int) -> None:
+        self._server = server
+        self._task = task
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+        self.http = httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=10)
+
+    def websocket(self, path: str = "/ws", **options: Any) -> connect:
+        """A `websockets` client of this server, to be entered."""
+        options = {"compression": None, "proxy": None, "max_queue": None, **options}
+        return connect(f"ws://127.0.0.1:{self.port}{path}", **options)
+
+    def begin_stop(self) -> None:
+        """Tell the server to stop."""
+        self._server.stop.set()
+        self._server.should_exit = True
+
+    async def stop(self) -> None:
+        """Stop the server in order."""
+        self.begin_stop()
+        await self._task
+
+
+@asynccontextmanager
+async def serving(app: Any, **config: Any) -> AsyncIterator[Served]:
+    """Serve an ASGI application on the running loop."""
+    bound = socket.create_server(("127.0.0.1", 0))
+    options = {"log_config": None, "lifespan": "on", "ws": "websockets-sansio", "http": "h11", "access_log": False}
+    server = _Server(uvicorn.Config(app, **{**options, **config}))
+    task = asyncio.ensure_future(server.serve([bound]))
+    try:
+        while not server.started:
+            assert not task.done(), "the server did not start"
+            await anyio.sleep(0.001)
+        served = Served(server, task, bound.getsockname()[1])
+        async with served.http:
+            yield served
+        await served.stop()
+    finally:
+        bound.close()
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task])
+
+
+def app_with(gateway: Gateway, **include: Any) -> FastAPI:
+    """An application that includes the gateway and nothing else."""
+    app = FastAPI()
+    app.include_router(gateway, **include)
+    return app
+
+
+@asynccontextmanager
+async def running(gateway: Gateway, **include: Any) -> AsyncIterator[FastAPI]:
+    """The application in its lifespan, without a server."""
+    app = app_with(gateway, **include)
+    async with app.router.lifespan_context(app):
+        yield app
+
+
+@asynccontextmanager
+async def http(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """An HTTP client that calls the application directly."""
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://testserver") as client:
+        yield client
+
+
+def port_of(gateway: Gateway, listener: int = 0) -> int:
+    """The port on which a listener of a running gateway is bound."""
+    return gateway.listeners[listener].address.port
+
+
+async def feed(gateway: Gateway, data: bytes, listener: int = 0) -> None:
+    """Send bytes to a listener as a device that comes and goes."""
+    async with await anyio.connect_tcp("127.0.0.1", port_of(gateway, listener)) as device:
+        await device.send(data)
+
+
+async def take(client: ClientConnection, number: int) -> list[str | bytes]:
+    """Receive so many messages."""
+    with anyio.fail_after(10):
+        return [await client.recv() for _ in range(number)]
+
+
+def free_ports(number: int) -> list[int]:
+    """Ports that were free a moment ago, all different: held together before they are let go."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    ports = [held.getsockname()[1] for held in sockets]
+    for held in sockets:
+        held.close()
+    return ports
+
+
+def wait_until(condition: Callable[[], object], what: str, limit_s: float = 10.0) -> None:
+    """As `asgi_fakes.until`, for tests that use no loop."""
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {limit_s} s for {what}"
+        time.sleep(0.005)
+
+
+def is_open(port: int) -> bool:
+    """True if somebody accepts connections on a port of this machine."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=2).close()
+    except OSError:
+        return False
+    return True
+
+
+class Uvicorn:
+    """``uvicorn app:app`` in a process of its own, as users start it."""
+
+    def __init__(self, folder: Path, source: str, *arguments: str) -> None:
+        self.port = free_ports(1)[0]
+        self._log = folder / "log.txt"
+        (folder / "app.py").write_text(textwrap.dedent(source), "utf-8")
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "uvicorn", "app:app", "--port", str(self.port), *arguments],
+                cwd=folder,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def log(self) -> str:
+        """What it has written."""
+        return self._log.read_text("utf-8", "replace")
+
+    @property
+    def is_ready(self) -> bool:
+        """True once HTTP is answered."""
+        assert self.process.poll() is None, self.log
+        return is_open(self.port)
+
+    def get(self, path: str) -> httpx.Response:
+        """Ask it."""
+        return httpx.get(f"http://127.0.0.1:{self.port}{path}", trust_env=False, timeout=5)
+
+    def signal(self, number: int = signal.SIGTERM) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
+
+
+@contextmanager
+def uvicorn_process(folder: Path, source: str, *arguments: str) -> Iterator[Uvicorn]:
+    """Run a server until the end of the block, and kill it if it is still there."""
+    server = Uvicorn(folder, source, *arguments)
+    try:
+        wait_until(lambda: server.is_ready, f"uvicorn; it wrote:\n{server.log}")
+        yield server
+    finally:
+        if server.process.poll() is None:
+            server.process.kill()
+        server.process.wait(10)
