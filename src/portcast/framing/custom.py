@@ -123,8 +123,10 @@ class _CustomDecoder(CuttingDecoder):
             self._fail(OversizeFrameError, f"a frame of {name} within {size_text(limit)}", limit + 1, head)
         elif frame is not None:
             frames.append(bytes(frame))
-        else:
+            self._is_lost = False
+        elif taken:
             self.skipped_bytes += taken
+            self._is_lost = True
         return self.error is None and taken > 0
 
     def _cut(self, buffer: Buffer, start: int, frames: list[bytes]) -> int:
@@ -136,9 +138,9 @@ class _CustomDecoder(CuttingDecoder):
             held = self._held
             held += data[start:]
             while held and self._cut_held(frames):
-                unused = len(held)
-                # Something that was skipped may end inside what was held; the bytes behind it are still ours.
-                if unused <= len(data) - start:
+                # What follows skipped bytes is this decoder's too, until there is a frame.
+                if not self._is_lost:
+                    unused = len(held)
                     held.clear()
                     return len(data) - unused
             if self.error is not None:

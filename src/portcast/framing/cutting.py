@@ -58,7 +58,7 @@ class SingleFrameDecoder(FrameDecoder, Protocol):
 class CuttingDecoder:
     """Holds incomplete input and calls `_cut` for each frame; see the theory at the top of this module."""
 
-    __slots__ = ("_held", "_need", "error", "skipped_bytes")
+    __slots__ = ("_held", "_is_lost", "_need", "error", "skipped_bytes")
 
     error: FramingError | None
     skipped_bytes: int
@@ -70,6 +70,8 @@ class CuttingDecoder:
         self._held = bytearray()
         # `_cut` is not worth calling before this many bytes are held.
         self._need = 0
+        # True from the first byte that was skipped to find a start marker until the marker is found.
+        self._is_lost = False
 
     def _cut(self, buffer: Buffer, start: int, frames: list[bytes]) -> int:
         """Cut one frame, or something to skip, at ``start``; append the frame to ``frames``.
@@ -85,8 +87,18 @@ class CuttingDecoder:
 
     def _finish(self, frames: list[bytes]) -> None:
         """Handle the held bytes at the end of the stream; they are forgotten afterwards."""
-        if not self.is_between:
+        if self._held or self._is_dropping():
             self._fail(TruncatedFrameError, self._expected(), len(self._held), self._held)
+
+    def _synchronise(self, buffer: Buffer, start: int, marker: bytes) -> int:
+        """Skip and count what lies before ``marker``; return where it, or a beginning of it, or the end lies."""
+        begin = find_marker(buffer, start, marker)
+        if begin != start:
+            self.skipped_bytes += begin - start
+            self._is_lost = True
+        elif len(buffer) - start >= len(marker):
+            self._is_lost = False
+        return begin
 
     def _fail(self, kind: type[FramingError], expected: str, size: int, head: Buffer) -> None:
         self.error = kind(expected, size, head)
@@ -99,7 +111,7 @@ class CuttingDecoder:
     @property
     def is_between(self) -> bool:
         """True if no frame is under way."""
-        return not self._held and not self._is_dropping()
+        return not self._held and not self._is_lost and not self._is_dropping()
 
     def _is_dropping(self) -> bool:
         """Return True inside a frame whose bytes are dropped as they arrive."""
@@ -164,8 +176,8 @@ class CuttingDecoder:
                 self._keep(buffer, position)
                 return len(data)
             position = after
-            # Something that was skipped may end inside what was held; the bytes behind it are still ours.
-            if not self._is_dropping() and (not before or position >= before):
+            # What follows skipped bytes is this decoder's too, until it finds its marker and a frame.
+            if not self._is_lost and not self._is_dropping():
                 break
         held.clear()
         self._need = 0

@@ -89,7 +89,7 @@ class DelimitedDecoder(CuttingDecoder):
         self._fail(OversizeFrameError, f"{self._expected()} within {size_text(self._limit)}", self._limit + 1, head)
 
     def _finish(self, frames: list[bytes]) -> None:
-        if not self.is_between:
+        if self._held or self._discarded:
             self.skipped_bytes += len(self._held) if self._discarded else 0
             self._fail(TruncatedFrameError, self._expected(), self._discarded + len(self._held), self._held)
 

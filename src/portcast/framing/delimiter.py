@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from portcast.errors import CodecError, ConfigurationError
 from portcast.framing.base import DEFAULT_MAX_FRAME, FrameDecoder
-from portcast.framing.cutting import Buffer, find_marker
+from portcast.framing.cutting import Buffer
 from portcast.framing.delimited import DelimitedDecoder, OnOversize
 from portcast.framing.validation import check_at_least, check_choice, check_not_empty
 
@@ -45,14 +45,14 @@ class DelimiterFraming:
 
     def __post_init__(self) -> None:
         check_choice("on_oversize", self.on_oversize, OnOversize)
+        if self.start:
+            check_not_empty("start", self.start)
         if not self.delimiters:
             raise ConfigurationError("delimiter", "is empty", "give at least one delimiter")
         for delimiter in self.delimiters:
             check_not_empty("delimiter", delimiter)
             if delimiter in self.start:
                 raise ConfigurationError("start", f"holds the delimiter {delimiter!r}", "use another start marker")
-        if self.start:
-            check_not_empty("start", self.start)
         check_at_least("max_frame", self.max_frame, 1 + len(self.start) + self._kept)
 
     @property
@@ -125,12 +125,9 @@ class _DelimiterDecoder(DelimitedDecoder):
     def _cut(self, buffer: Buffer, start: int, frames: list[bytes]) -> int:
         marker = self._framing.start
         if marker and not self._discarded:
-            begin = find_marker(buffer, start, marker)
-            if begin != start:
-                self.skipped_bytes += begin - start
+            begin = self._synchronise(buffer, start, marker)
+            if begin != start or len(buffer) - start < len(marker):
                 return begin
-            if len(buffer) - start < len(marker):
-                return start
         return super()._cut(buffer, start, frames)
 
     def _find(self, buffer: Buffer, start: int, first: int) -> tuple[int, int] | None:

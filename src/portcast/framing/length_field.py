@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 from portcast.errors import CodecError, ConfigurationError, FramingError, OversizeFrameError
 from portcast.framing.base import DEFAULT_MAX_FRAME, FrameDecoder
-from portcast.framing.cutting import Buffer, CuttingDecoder, find_marker
+from portcast.framing.cutting import Buffer, CuttingDecoder
 from portcast.framing.validation import check_at_least, check_choice, fit_bound, size_text
 
 ByteOrder: TypeAlias = Literal["big", "little"]
@@ -180,12 +180,12 @@ class _LengthFieldDecoder(CuttingDecoder):
 
     def _cut(self, buffer: Buffer, start: int, frames: list[bytes]) -> int:
         framing = self._framing
-        if framing.magic and not buffer.startswith(framing.magic, start):
-            begin = find_marker(buffer, start, framing.magic)
-            self.skipped_bytes += begin - start
-            # What is held may be a beginning of the magic; the next byte can tell.
-            self._need = 0
-            return begin
+        if framing.magic and (self._is_lost or not buffer.startswith(framing.magic, start)):
+            begin = self._synchronise(buffer, start, framing.magic)
+            if begin != start or len(buffer) - start < len(framing.magic):
+                # What is held may be a beginning of the magic; the next byte can tell.
+                self._need = 0
+                return begin
         body = start + self._header
         if body > len(buffer):
             self._need = self._header

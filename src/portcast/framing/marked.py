@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from portcast.errors import CodecError, ConfigurationError, FramingError, OversizeFrameError
 from portcast.framing.base import DEFAULT_MAX_FRAME, FrameDecoder
-from portcast.framing.cutting import Buffer, CuttingDecoder, find_marker
+from portcast.framing.cutting import Buffer, CuttingDecoder
 from portcast.framing.validation import check_at_least, check_not_empty, size_text
 
 _MLLP_MAX_FRAME = 1 << 20
@@ -160,8 +160,7 @@ class _MarkedDecoder(CuttingDecoder):
         body = start
         is_flag = marker == mark
         if not self._is_open or (is_flag and buffer.startswith(marker, start)):
-            begin = find_marker(buffer, start, marker)
-            self.skipped_bytes += begin - start
+            begin = self._synchronise(buffer, start, marker)
             body = start + len(marker)
             if begin != start or body > len(buffer):
                 return begin
