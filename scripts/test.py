@@ -8,8 +8,8 @@
 Parts: ``lint`` (format, rules, types), ``tests`` (everything without a browser, in parallel), ``e2e`` (the live page in
 Chromium, in a pytest process of its own because the synchronous Playwright leaves a running loop behind).
 
-Exit status 0 means that every part that was asked for ran and passed, or could not run for the reason printed. The last
-line has the form of pytest's own and holds the total number of tests.
+Exit status 0 means that every part ran and passed, or could not run for the reason printed; a part asked for by name
+must run. The last line has the form of pytest's own and holds the total number of tests.
 """
 
 from __future__ import annotations
@@ -72,6 +72,7 @@ class Outcome:
     is_ok: bool
     said: str
     counts: Counts = field(default_factory=Counts)
+    was_run: bool = True
 
 
 def say(text: str = "") -> None:
@@ -140,11 +141,11 @@ def e2e() -> Outcome:
     try:
         import playwright.sync_api  # noqa: F401 - only asked whether it is there
     except ImportError as error:
-        return Outcome(True, f"not run: Playwright is not installed ({error})")
+        return Outcome(True, f"not run: Playwright is not installed ({error})", was_run=False)
     browser, reason = find_or_install_chromium()
     if browser is None:
-        return Outcome(True, f"not run: {reason}")
-    return _pytest(["-m", "e2e", "tests/e2e"], E2E_LIMIT_S, {"PORTCAST_TEST_CHROMIUM": browser})
+        return Outcome(True, f"not run: {reason}", was_run=False)
+    return _pytest(["-m", "e2e", "tests/e2e"], E2E_LIMIT_S, {"E2E_CHROMIUM": browser})
 
 
 def _pytest(arguments: list[str], limit_s: float, environment: dict[str, str] | None = None) -> Outcome:
@@ -223,6 +224,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             say(f"--- {name} {'-' * (74 - len(name))}")
             part_started = time.monotonic()
             outcome = parts[name]()
+            if name in options.parts and not outcome.was_run:
+                outcome.is_ok = False
             outcome.said += f" ({time.monotonic() - part_started:.0f} s)"
             outcomes[name] = outcome
             say()

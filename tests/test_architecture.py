@@ -61,7 +61,6 @@ FORBIDDEN_CALLS = ("eval", "exec", "compile", "__import__")
 WITHOUT_TEST_FILE = {
     "types": "names for ids; nothing runs",
     "version": "one constant; nothing runs",
-    "framing.base": "interfaces; every framing's tests run them",
     "runtime.session": "interfaces; tested through portcast.handlers and runtime.connection",
 }
 """Modules that need no test file of their own, and why. Kept honest by a test below."""
@@ -223,11 +222,10 @@ def test_each_module_has_its_test_file_in_the_mirrored_place() -> None:
 
 
 @pytest.mark.parametrize("module", WITHOUT_TEST_FILE)
-def test_exemptions_from_the_mirror_are_needed(module: str) -> None:
-    """A module without a test file exists, has no test file, and has nothing to run: no function with a body."""
+def test_exemptions_from_the_mirror_have_nothing_to_run(module: str) -> None:
+    """A module that may do without a test file has nothing to run: no function with a body."""
     path = SOURCE.joinpath(*module.split(".")).with_suffix(".py")
     assert path.exists()
-    assert not _test_file(path).exists()
     with_body = [
         node.name
         for node in ast.walk(_tree(path))

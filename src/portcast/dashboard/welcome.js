@@ -18,6 +18,14 @@ export function helloCommand(address) {
   return `printf 'hello\\n' | nc -q1 -U ${address.replace(/^unix:\/\//, "")}`;
 }
 
+/** The command that plays a fleet of devices into a listener; it needs no address for the usual one. */
+export function simulateCommand(address) {
+  const to = endpoint(address);
+  if (to === null) return `portcast simulate ${address}`;
+  if (to.host === "127.0.0.1" && to.port === "8001") return "portcast simulate";
+  return `portcast simulate ${to.host.includes(":") ? `[${to.host}]` : to.host}:${to.port}`;
+}
+
 function command(text) {
   const copy = element("button", { attributes: { type: "button" } }, "Copy");
   copy.addEventListener("click", async () => {
@@ -49,7 +57,7 @@ export function welcome(listeners, filter) {
   }
   if (lines !== undefined) {
     body.push(element("p", {}, isAll ? "Type this in a terminal:" : "To send a line yourself:"), command(helloCommand(lines.address)));
-    if (isAll) body.push(element("p", {}, "Or let a small fleet of pretended devices talk:"), command("portcast simulate"));
+    if (isAll) body.push(element("p", {}, "Or let a small fleet of pretended devices talk:"), command(simulateCommand(lines.address)));
   } else if (open.length > 0) {
     body.push(element("p", {}, "Connect a device to ", element("code", {}, open[0].address), ` (${open[0].framing}).`));
   } else {

@@ -1,0 +1,129 @@
+"""`portcast serve` in a process of its own, and waiting for conditions."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+PORTCAST = Path(sys.executable).parent / "portcast"
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Loopback must not go through a proxy that the environment names."""
+
+
+def wait_until(condition: Callable[[], bool], what: str, limit_s: float = 10.0) -> None:
+    """Return as soon as ``condition()`` is true; fail and say what was waited for after ``limit_s``."""
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {limit_s} s for {what}"
+        time.sleep(0.02)
+
+
+def free_ports(number: int) -> list[int]:
+    """Ports that were free a moment ago, all different: held together before they are let go."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    ports = [held.getsockname()[1] for held in sockets]
+    for held in sockets:
+        held.close()
+    return ports
+
+
+class Serve:
+    """One `portcast serve` that can be stopped and started again on the same ports."""
+
+    def __init__(self, log: Path) -> None:
+        self.http, *self.ports = free_ports(4)
+        self.url = f"http://127.0.0.1:{self.http}/"
+        """Where the page is, with its trailing slash."""
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Return when HTTP is answered."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command(),
+                env={name: value for name, value in os.environ.items() if not name.startswith("PORTCAST_")},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        wait_until(self._is_ready, f"portcast serve; it wrote:\n{self._log.read_text('utf-8', 'replace')}")
+
+    def _command(self) -> list[str | Path]:
+        listen = [argument for port in self.ports for argument in ("--listen", str(port))]
+        return [PORTCAST, "serve", "--http", f"127.0.0.1:{self.http}", *listen]
+
+    def stop(self) -> None:
+        """Stop in order, and by force if that takes too long."""
+        if self._process is None:
+            return
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise
+        finally:
+            self._process = None
+
+    def _is_ready(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, self._log.read_text("utf-8", "replace")
+        try:
+            with DIRECT.open(f"{self.url}health/ready", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def send(self, data: bytes | Iterable[bytes], listener: int = 0) -> None:
+        """Send pieces over one TCP connection, each as soon as it is there, and close it."""
+        pieces = [data] if isinstance(data, bytes) else data
+        with socket.create_connection(("127.0.0.1", self.ports[listener]), timeout=5) as device:
+            device.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for piece in pieces:
+                device.sendall(piece)
+
+    def topic(self, listener: int = 0) -> str:
+        """The topic of a listener."""
+        return f"tcp/{self.ports[listener]}"
+
+    def listeners(self) -> list[dict[str, Any]]:
+        """What the API says of the listeners."""
+        with DIRECT.open(f"{self.url}api/listeners", timeout=5) as answer:
+            found: list[dict[str, Any]] = json.load(answer)["listeners"]
+            return found
+
+
+APP = """\
+from fastapi import FastAPI
+from portcast import Gateway
+
+gateway = Gateway()
+gateway.relay("tcp://127.0.0.1:{port}", topic="logs")
+app = FastAPI()
+app.include_router(gateway, prefix="/live/portcast")
+"""
+
+
+class Embedded(Serve):
+    """A gateway inside somebody's FastAPI app, under a prefix, run by plain uvicorn."""
+
+    def __init__(self, log: Path) -> None:
+        super().__init__(log)
+        self.url += "live/portcast/"
+        self._folder = log.parent
+        (self._folder / "embedding_app.py").write_text(APP.format(port=self.ports[0]), "utf-8")
+
+    def _command(self) -> list[str | Path]:
+        uvicorn = [sys.executable, "-m", "uvicorn", "--host", "127.0.0.1", "--port", str(self.http)]
+        return [*uvicorn, "--app-dir", self._folder, "embedding_app:app"]
