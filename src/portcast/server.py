@@ -40,6 +40,9 @@ AsgiApp = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
+BACKLOG = 2048
+"""HTTP connections that the kernel holds until they are accepted: uvicorn's default."""
+
 CLOSING_S = 1.0
 """Least time for uvicorn to close its connections and for the lifespan to end, even when the drain used up its own."""
 
@@ -89,9 +92,10 @@ def bind_http(address: Address) -> socket.socket:
 
 
 def _http_error(url: str, address: Address, error: OSError) -> ListenError:
-    other = f"--http {address.host}:{address.port + 1 if address.port < 65535 else 8000}"
     if error.errno == errno.EADDRINUSE:
-        hint = f"another program, perhaps another `portcast serve`, has it; stop that one or choose another: {other}"
+        hint = (
+            "another program, perhaps another `portcast serve`, has it; stop that one or take another port with --http"
+        )
         return ListenError(url, "the HTTP port is already in use", hint)
     if error.errno == errno.EACCES:
         return ListenError(url, "no permission to bind", "ports below 1024 need root; take a higher one with --http")
@@ -157,6 +161,15 @@ class DrainingServer(uvicorn.Server):
             if not self.is_forced:
                 raise
             task.uncancel()
+            self._abort()
+
+    def _abort(self) -> None:
+        """Close what uvicorn's shutdown, cut short, may have left open."""
+        for server in getattr(self, "servers", ()):  # uvicorn sets it when it starts
+            server.close()
+        for connection in list(self.server_state.connections):
+            if connection.transport is not None:
+                connection.transport.abort()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the lifespan, then HTTP."""
@@ -190,10 +203,12 @@ class DrainingServer(uvicorn.Server):
 
 
 class _LifespanWatch:
-    """Keeps the exception that uvicorn would only log."""
+    """Keeps the exception that uvicorn would only log, and acts when the lifespan has started."""
 
-    def __init__(self, app: AsgiApp) -> None:
+    def __init__(self, app: AsgiApp, on_started: Callable[[], None]) -> None:
+        """Wrap ``app``. What ``on_started`` raises makes its start fail and its lifespan end, as if it were its own."""
         self._app = app
+        self._on_started = on_started
         self.error: BaseException | None = None
 
     async def __call__(
@@ -204,8 +219,14 @@ class _LifespanWatch:
     ) -> None:
         if scope["type"] != "lifespan":
             return await self._app(scope, receive, send)
+
+        async def send_watched(message: Message) -> None:
+            if message["type"] == "lifespan.startup.complete":
+                self._on_started()
+            await send(message)
+
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, send_watched)
         except BaseException as error:
             self.error = error
             raise
@@ -280,7 +301,16 @@ def serve(
     """
     bound = bind_http(http)
     address = http.with_port(bound.getsockname()[1])
-    watch = _LifespanWatch(app)
+
+    def listen() -> None:
+        # Two servers may bind one address as long as none listens; the second to listen learns it here, and not from
+        # uvloop, whose server ignores it.
+        try:
+            bound.listen(BACKLOG)
+        except OSError as error:
+            raise _http_error(f"http://{address.host_port}", address, error) from error
+
+    watch = _LifespanWatch(app, listen)
     config = server_config(watch, options or HttpOptions())
     server = DrainingServer(
         config, gateway, drain_timeout_s, (lambda: on_ready(address)) if on_ready else (lambda: None)
@@ -293,11 +323,6 @@ def serve(
     except SystemExit:
         # uvicorn's way to say that the lifespan failed.
         raise (watch.error or PortcastError("the application's lifespan failed to start")) from None
-    except OSError as error:
-        if server.started:
-            raise
-        # Two servers may bind one address as long as none listens; the second to listen learns it here.
-        raise _http_error(f"http://{address.host_port}", address, error) from error
     finally:
         uvicorn_logger.removeFilter(start_filter)
         bound.close()
@@ -344,10 +369,14 @@ def exit_process(status: int) -> NoReturn:
 
     Python waits for such threads for ever; here they are left behind once everything is flushed.
     """
-    threads = [t for t in threading.enumerate() if t is not threading.current_thread() and not t.daemon]
-    if not threads:
+    others = [t for t in threading.enumerate() if t is not threading.current_thread() and not t.daemon]
+    until = time.monotonic() + LEFT_BEHIND_S
+    for thread in others:  # idle ones have been told to end, and do so in a moment
+        thread.join(max(0.0, until - time.monotonic()))
+    stuck = [thread for thread in others if thread.is_alive()]
+    if not stuck:
         sys.exit(status)
-    _logger.warning("threads left behind count=%d", len(threads))
+    _logger.warning("threads left behind count=%d", len(stuck))
     logging.shutdown()
     with suppress(OSError, ValueError):
         sys.stdout.flush()

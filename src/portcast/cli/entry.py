@@ -19,6 +19,7 @@ from portcast.cli.check import check
 from portcast.cli.send import send
 from portcast.cli.serve import serve
 from portcast.cli.simulate import simulate
+from portcast.cli.stdout import discard_stdout
 from portcast.cli.tail import tail
 from portcast.errors import PortcastError
 from portcast.observability import escape
@@ -56,7 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _status(arguments: Sequence[str] | None) -> int:
     try:
-        result = portcast.main(args=arguments, prog_name="portcast", standalone_mode=False)
+        result = _run(sys.argv[1:] if arguments is None else arguments)
+    except click.exceptions.Exit as error:
+        return error.exit_code
     except click.UsageError as error:
         if error.ctx is not None and isinstance(error, click.exceptions.NoArgsIsHelpError):
             click.echo(error.ctx.get_help(), err=True)
@@ -70,10 +73,19 @@ def _status(arguments: Sequence[str] | None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return 130
     except BrokenPipeError:
-        # Whoever read our output has seen enough. What is still buffered must not raise once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read our output has seen enough.
+        discard_stdout()
         return 0
     return result if isinstance(result, int) else 0
+
+
+def _run(arguments: Sequence[str]) -> object:
+    """Run the group, and return what its command returns."""
+    if "_PORTCAST_COMPLETE" in os.environ:  # a shell asks click for completions
+        return portcast.main(args=list(arguments), prog_name="portcast")
+    # Not `Group.main`, which ends the process with status 1 when the reader of a pipe leaves.
+    with portcast.make_context("portcast", list(arguments)) as context:
+        return portcast.invoke(context)
 
 
 def _fail(sentence: str, status: int) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ import click
 from portcast import __version__
 from portcast.cli.check import effective_limits
 from portcast.cli.options import SettingsCommand, settings_options
+from portcast.cli.stdout import discard_stdout
 from portcast.cli.summary import page_url, start_block
 from portcast.config import Address
 from portcast.observability import configure_logging
@@ -113,5 +113,7 @@ def announce(settings: Settings, gateway: Gateway, http: Address) -> None:
         }
         logging.getLogger("portcast").info("serving", extra={"event": "serving", "fields": fields})
         return
-    click.echo(start_block(http, gateway.listeners, limits))
-    sys.stdout.flush()
+    try:
+        click.echo(start_block(http, gateway.listeners, limits))
+    except BrokenPipeError:
+        discard_stdout()  # `portcast serve | head -1` has seen its line; the gateway goes on

@@ -16,13 +16,17 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from portcast.cli.backoff import Backoff
-from portcast.cli.tail_view import Progress, Received, json_line, parse_message, text_line
+from portcast.cli.tail_view import Gap, Received, gap_sentence, json_line, parse_message, text_line
+from portcast.config import Address
 from portcast.errors import ConfigurationError, PortcastError, TopicError
 from portcast.observability import escape
 from portcast.topics import validate_filter
 
-CATCH_UP = 300
-"""Publications of history asked for after a reconnect: what the gateway gives in one round of recovery."""
+MOST_HISTORY = 300
+"""What a gateway replays at most in one go."""
+
+BAD_REQUEST = 4400
+"""The gateway's close code for a request that would be refused again."""
 
 
 @click.command(
@@ -40,7 +44,7 @@ In FILTER, + stands for one level of a topic and a final # for the rest; quote t
     "--history",
     default=0,
     show_default=True,
-    type=click.IntRange(0),
+    type=click.IntRange(0, MOST_HISTORY),
     metavar="N",
     help="Begin with the newest N publications that the gateway still has.",
 )
@@ -68,7 +72,7 @@ def tail(topic_filter: str, url: str, history: int, is_json: bool) -> int:
 
 
 def websocket_url(url: str, topic_filter: str) -> str:
-    """Return the WebSocket URL of a filter, without its query.
+    """Return the URL of a WebSocket that gives envelopes for a filter; more of its query may follow.
 
     Args:
         url: ``http://HOST:PORT``, with the prefix under which the gateway is embedded, if any; ``https`` and a bare
@@ -86,7 +90,9 @@ def websocket_url(url: str, topic_filter: str) -> str:
     scheme = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}.get(parts.scheme)
     if scheme is None or not parts.hostname or parts.query or parts.fragment:
         raise ConfigurationError(f"--url {url}", "is not the URL of a gateway", "write http://HOST:PORT")
-    return urlunsplit((scheme, parts.netloc, f"{parts.path.rstrip('/')}/ws/{quote(topic_filter, safe='/')}", "", ""))
+    # Not in the path, where a trailing slash means something else.
+    query = f"format=json&filter={quote(topic_filter, safe='/')}"
+    return urlunsplit((scheme, parts.netloc, f"{parts.path.rstrip('/')}/ws", query, ""))
 
 
 class Follower:
@@ -114,7 +120,9 @@ class Follower:
         self._history = history
         self._line = line
         self._output = output or sys.stdout
-        self._progress = Progress()
+        self._is_loopback = Address("tcp", urlsplit(websocket).hostname or "").is_loopback
+        self._resume_id = ""
+        self._is_away = False
         self._lines: list[str] = []
         self._closed = asyncio.Event()
 
@@ -167,36 +175,39 @@ class Follower:
                     ) from error
                 reason = f"it answered {status}"
             except ConnectionClosed as error:
+                if error.rcvd is not None and error.rcvd.code == BAD_REQUEST:
+                    raise PortcastError(f"{self._url}: {error.rcvd.reason}") from error
                 reason = _close_text(error)
             except (OSError, InvalidHandshake, TimeoutError) as error:
                 reason = _reason_text(error)
+            self._is_away = True
             delay = backoff.next_s()
             _say(f"{self._url}: {reason}; trying again in {delay:.1f} s")
             await asyncio.sleep(delay)
 
     async def _follow_once(self, backoff: Backoff) -> None:
-        history = max(CATCH_UP, self._history) if self._progress.has_begun else self._history
+        place = f"since={quote(self._resume_id)}" if self._resume_id else f"history={self._history}"
         async with connect(
-            f"{self._websocket}?format=json&history={history}",
+            f"{self._websocket}&{place}",
             compression=None,
+            proxy=None if self._is_loopback else True,  # a proxy of the environment does not reach this machine
             max_size=64 * 2**20,  # the largest frame that a gateway may be told to accept, and then some
             user_agent_header="portcast tail",
         ) as websocket:
-            if self._progress.has_begun:
+            if self._is_away:
+                self._is_away = False
                 _say(f"{self._url}: connected again")
-            backoff.reset()
             async for message in websocket:
-                publication = parse_message(message)
-                if publication is not None:
-                    self._take(publication)
+                received = parse_message(message)
+                if isinstance(received, Gap):
+                    _say(gap_sentence(received))
+                elif received is not None:
+                    backoff.reset()
+                    self._take(received)
             raise ConnectionClosed(websocket.protocol.close_rcvd, None)
 
     def _take(self, publication: Received) -> None:
-        missing = self._progress.take(publication)
-        if missing is None:
-            return
-        if missing:
-            _say(f"{escape(publication.topic)}: {missing} publications were lost")
+        self._resume_id = publication.resume_id
         # One write per turn of the loop, so that a flood is not a system call per line.
         if not self._lines:
             asyncio.get_running_loop().call_soon(self._flush)

@@ -1,0 +1,46 @@
+"""Tests of `portcast.cli.check`."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from portcast.cli.check import check, effective_limits
+from portcast.errors import ConfigurationError
+from portcast.settings import load_settings
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "gateway.toml"
+
+
+def test_a_valid_file_and_what_it_amounts_to(file: Path) -> None:
+    file.write_text('listen = ["8101?topic=logs"]\n[gateway]\nmax_connections = 50')
+    result = CliRunner().invoke(check, [str(file)], env={"PORTCAST_DRAIN_TIMEOUT": "7"})
+    assert result.exit_code == 0
+    assert result.output.startswith(f"{file} is valid.\n")
+    assert "listener   tcp://127.0.0.1:8101" in result.output
+    assert "50 device connections" in result.output
+    assert "* drain_timeout        7s" in result.output
+
+
+def test_nothing_is_bound(file: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        file.write_text(f"listen = [{held.getsockname()[1]}]")
+        assert CliRunner().invoke(check, [str(file)]).exit_code == 0
+
+
+def test_a_mistake_is_an_error(file: Path) -> None:
+    file.write_text("listn = []")
+    result = CliRunner().invoke(check, [str(file)])
+    assert isinstance(result.exception, ConfigurationError)
+
+
+def test_the_budget_follows_from_the_descriptors() -> None:
+    limits = effective_limits(load_settings(arguments={"max_connections": "20", "drain_timeout": "2"}))
+    assert (limits.connections, limits.drain_timeout_s) == (20, 2.0)
+    assert limits.descriptors > 100

@@ -1,0 +1,379 @@
+"""Tests of `portcast.server`."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import closing
+from typing import Any
+
+import pytest
+import uvicorn
+from websockets.asyncio.client import connect
+
+from portcast.config import Address, HttpOptions
+from portcast.errors import ListenError, PortcastError
+from portcast.server import DrainingServer, bind_http, serve, server_config
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+LOOPBACK = Address("tcp", "127.0.0.1", 0)
+
+
+class App:
+    """A small ASGI application that notes what happens to it."""
+
+    def __init__(self, failure: BaseException | None = None) -> None:
+        self.notes: list[str] = []
+        self.failure = failure
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await receive()
+            if self.failure is not None:
+                raise self.failure
+            self.notes.append("started")
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            self.notes.append("stopped")
+            await send({"type": "lifespan.shutdown.complete"})
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.accept"})
+            await receive()
+            self.notes.append("websocket closed")
+        else:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"ok"})
+
+
+class Gateway:
+    """Notes the drain; waits in it for ``during``."""
+
+    def __init__(self, app: App, during: Callable[[], Awaitable[None]] | None = None) -> None:
+        self.app = app
+        self.during = during
+
+    async def drain(self) -> None:
+        self.app.notes.append("drain")
+        if self.during is not None:
+            await self.during()
+        self.app.notes.append("drained")
+
+
+@pytest.fixture(params=["asyncio", "uvloop"], autouse=True)
+def loop_kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run everything on both loops."""
+
+    def with_loop(*arguments: Any, **options: Any) -> uvicorn.Config:
+        return Config(*arguments, **{**options, "loop": request.param})
+
+    Config = uvicorn.Config
+    monkeypatch.setattr("portcast.server.uvicorn.Config", with_loop)
+
+
+@pytest.fixture(autouse=True)
+def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing here needs the time that a real stop gets at least."""
+    monkeypatch.setattr("portcast.server.CLOSING_S", 0.3)
+    monkeypatch.setattr("portcast.server.LEFT_BEHIND_S", 0.3)
+
+
+@pytest.fixture(autouse=True)
+def handlers_stay() -> Iterator[None]:
+    """The signal handlers of whoever calls `serve` are theirs again afterwards."""
+    before = {sig: signal.getsignal(sig) for sig in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    assert {sig: signal.getsignal(sig) for sig in before} == before
+
+
+def stop_when_ready(address: Address) -> None:
+    signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_drains_the_gateway_first_and_ends_with_status_0(sig: signal.Signals) -> None:
+    """uvicorn by itself closes everything first and raises the signal once more at the end."""
+    app = App()
+    status = serve(app, Gateway(app), http=LOOPBACK, on_ready=lambda address: signal.raise_signal(sig))
+    assert status == 0
+    assert app.notes == ["started", "drain", "drained", "stopped"]
+
+
+def test_websockets_are_open_during_the_drain() -> None:
+    """What was received can only be delivered to a client that is still connected."""
+    app = App()
+    clients: list[asyncio.Task[None]] = []
+
+    async def client(address: Address) -> None:
+        async with connect(f"ws://{address.host_port}/", proxy=None) as websocket:
+            signal.raise_signal(signal.SIGTERM)
+            await websocket.wait_closed()
+            app.notes.append(f"client saw {websocket.close_code}")
+
+    async def during() -> None:
+        app.notes.append("open" if not clients[0].done() else "closed")
+
+    serve(
+        app,
+        Gateway(app, during),
+        http=LOOPBACK,
+        on_ready=lambda address: clients.append(asyncio.get_running_loop().create_task(client(address))),
+    )
+    assert app.notes.index("open") < app.notes.index("drained") < app.notes.index("websocket closed")
+    assert "client saw 1012" in app.notes
+
+
+def test_ready_is_said_when_http_answers() -> None:
+    app = App()
+    seen: list[str] = []
+
+    async def ask(address: Address) -> None:
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        seen.append((await reader.read()).decode())
+        writer.close()
+        signal.raise_signal(signal.SIGTERM)
+
+    tasks: list[asyncio.Task[None]] = []
+    serve(
+        app,
+        Gateway(app),
+        http=LOOPBACK,
+        on_ready=lambda address: tasks.append(asyncio.get_running_loop().create_task(ask(address))),
+    )
+    assert seen[0].startswith("HTTP/1.1 200")
+    assert "server:" not in seen[0].lower()
+
+
+def test_a_second_signal_stops_at_once() -> None:
+    app = App()
+
+    async def during() -> None:
+        signal.raise_signal(signal.SIGINT)
+        await asyncio.sleep(60)
+
+    begun = time.monotonic()
+    status = serve(app, Gateway(app, during), http=LOOPBACK, on_ready=stop_when_ready, drain_timeout_s=60)
+    assert status == 128 + signal.SIGTERM
+    assert time.monotonic() - begun < 5
+    assert "drained" not in app.notes
+
+
+def test_a_drain_that_hangs_is_ended_by_the_deadline(caplog: pytest.LogCaptureFixture) -> None:
+    app = App()
+
+    async def during() -> None:
+        await asyncio.sleep(60)
+
+    status = serve(app, Gateway(app, during), http=LOOPBACK, on_ready=stop_when_ready, drain_timeout_s=0)
+    assert status == 0
+    assert app.notes == ["started", "drain", "stopped"]
+    assert "drain did not end in time" in caplog.text
+
+
+def test_a_drain_that_fails_does_not_keep_the_process(caplog: pytest.LogCaptureFixture) -> None:
+    app = App()
+
+    async def during() -> None:
+        raise RuntimeError("no")
+
+    assert serve(app, Gateway(app, during), http=LOOPBACK, on_ready=stop_when_ready) == 0
+    assert app.notes[-1] == "stopped"
+    assert "drain failed" in caplog.text
+
+
+def test_a_task_that_swallows_its_cancellation_does_not_keep_the_process(caplog: pytest.LogCaptureFixture) -> None:
+    """`asyncio.run` would wait for it for ever."""
+    app = App()
+    tasks: list[asyncio.Task[None]] = []
+    stop = False
+
+    async def stubborn() -> None:
+        while not stop:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                continue
+
+    def ready(address: Address) -> None:
+        tasks.append(asyncio.get_running_loop().create_task(stubborn()))
+        signal.raise_signal(signal.SIGTERM)
+
+    assert serve(app, Gateway(app), http=LOOPBACK, on_ready=ready) == 0
+    assert "tasks left behind count=1" in caplog.text
+    tasks[0]._log_destroy_pending = False  # type: ignore[attr-defined]  # it is meant to be left behind
+    stop = True
+
+
+@pytest.mark.parametrize("failure", [ListenError("tcp://127.0.0.1:1", "in use"), PortcastError("no"), ValueError("no")])
+def test_what_the_lifespan_raises_reaches_the_caller_and_nothing_listens(
+    failure: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    """uvicorn would log a traceback and exit with status 3."""
+    app = App(failure)
+    address = LOOPBACK.with_port(free_port())
+    with pytest.raises(type(failure)) as caught:
+        serve(app, Gateway(app), http=address)
+    assert caught.value is failure
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+    with socket.socket() as probe:
+        assert probe.connect_ex((address.host, address.port)) == errno.ECONNREFUSED
+
+
+def test_a_lifespan_that_only_says_that_it_failed() -> None:
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.failed", "message": "no"})
+
+    with pytest.raises(PortcastError, match="lifespan failed to start"):
+        serve(app, Gateway(App()), http=LOOPBACK)
+
+
+def test_a_lifespan_that_does_not_end_is_left_behind(caplog: pytest.LogCaptureFixture) -> None:
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await asyncio.sleep(60)
+
+    assert serve(app, Gateway(App()), http=LOOPBACK, on_ready=stop_when_ready, drain_timeout_s=0) == 0
+    assert "lifespan did not end in time" in caplog.text
+
+
+def test_a_signal_during_the_start_stops_in_order() -> None:
+    app = App()
+    is_ready = False
+
+    class Early(App):
+        async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+            signal.raise_signal(signal.SIGTERM)
+            await app(scope, receive, send)
+
+    def ready(address: Address) -> None:
+        nonlocal is_ready
+        is_ready = True
+
+    assert serve(Early(), Gateway(app), http=LOOPBACK, on_ready=ready) == 0
+    assert app.notes == ["started", "drain", "drained", "stopped"]
+    assert not is_ready
+
+
+def test_a_gateway_that_chained_the_signals_is_overruled() -> None:
+    """Otherwise the second signal would be, for us, the first."""
+    app = App()
+    chained: list[int] = []
+
+    class Chaining(App):
+        async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+            signal.signal(signal.SIGTERM, lambda number, frame: chained.append(number))
+            await app(scope, receive, send)
+
+    assert serve(Chaining(), Gateway(app), http=LOOPBACK, on_ready=stop_when_ready) == 0
+    assert chained == []
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port: int = held.getsockname()[1]
+        return port
+
+
+def test_an_occupied_http_port_is_found_before_anything_starts() -> None:
+    app = App()
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = held.getsockname()[1]
+        with pytest.raises(ListenError) as caught:
+            serve(app, Gateway(app), http=LOOPBACK.with_port(port))
+    assert app.notes == []
+    assert str(caught.value).startswith(f"http://127.0.0.1:{port}: the HTTP port is already in use")
+    assert "portcast serve" in caught.value.hint
+    assert "--http" in caught.value.hint
+
+
+def test_a_port_that_is_taken_between_binding_and_listening() -> None:
+    """Two starts at the same moment may both bind; the second to listen must say what the matter is."""
+    app = App()
+    port = free_port()
+
+    class Late(App):
+        async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            other.bind(("127.0.0.1", port))
+            other.listen()
+            await app(scope, receive, send)
+
+    with socket.socket() as other, pytest.raises(ListenError, match="already in use"):
+        serve(Late(), Gateway(app), http=LOOPBACK.with_port(port))
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.EACCES, "ports below 1024 need root"),
+        (errno.EADDRNOTAVAIL, "this machine has no such address"),
+        (errno.ENOBUFS, "check --http"),
+    ],
+)
+def test_what_cannot_be_bound_says_what_to_do(number: int, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refusing(socket.socket):
+        def bind(self, address: Any) -> None:
+            raise OSError(number, "refused")
+
+    monkeypatch.setattr("portcast.server.socket.socket", Refusing)
+    with pytest.raises(ListenError, match=r"http://127\.0\.0\.1:80: ") as caught:
+        bind_http(Address("tcp", "127.0.0.1", 80))
+    assert words in str(caught.value)
+
+
+def test_a_host_that_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*arguments: Any, **options: Any) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr("portcast.server.socket.getaddrinfo", unknown)
+    with pytest.raises(ListenError, match="the host 'nowhere' is not known"):
+        bind_http(Address("tcp", "nowhere", 80))
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no dual-stack IPv6 here")
+def test_the_ipv6_wildcard_is_reached_by_ipv4_too() -> None:
+    with closing(bind_http(Address("tcp", "::", 0))) as bound:
+        bound.listen()
+        with socket.create_connection(("127.0.0.1", bound.getsockname()[1])):
+            pass
+
+
+def test_uvicorn_is_told_our_limits() -> None:
+    config = server_config(App(), HttpOptions(max_message_bytes=99, ping_interval_s=3, ping_timeout_s=2))
+    assert (config.ws_max_size, config.ws_ping_interval, config.ws_ping_timeout) == (99, 3, 2)
+    assert config.timeout_graceful_shutdown is not None
+    assert [config.ws_per_message_deflate, config.access_log, config.proxy_headers] == [False] * 3
+
+
+def test_a_gateway_can_tell_our_server_by_its_signal_handler() -> None:
+    server = DrainingServer(server_config(App(), HttpOptions()), Gateway(App()), 1.0, lambda: None)
+    owner: Any = getattr(server.handle_exit, "__self__", None)
+    assert owner.drains_gateway
+
+
+STUCK = """
+import threading, time
+from portcast.server import exit_process
+{thread}
+exit_process(7)
+"""
+
+
+@pytest.mark.parametrize("thread", ["", "threading.Thread(target=time.sleep, args=(60,)).start()"])
+def test_the_process_ends_although_a_thread_is_stuck(thread: str, loop_kind: None) -> None:
+    """A plain handler that blocks for ever runs in a thread, and Python would wait for it."""
+    done = subprocess.run([sys.executable, "-c", STUCK.format(thread=thread)], timeout=15, check=False)
+    assert done.returncode == 7
