@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import textwrap
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -122,15 +124,6 @@ async def take(client: ClientConnection, number: int) -> list[str | bytes]:
         return [await client.recv() for _ in range(number)]
 
 
-def free_ports(number: int) -> list[int]:
-    """Ports that were free a moment ago, all different: held together before they are let go."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [held.getsockname()[1] for held in sockets]
-    for held in sockets:
-        held.close()
-    return ports
-
-
 def wait_until(condition: Callable[[], object], what: str, limit_s: float = 10.0) -> None:
     """As `asgi_fakes.until`, for tests that use no loop."""
     deadline = time.monotonic() + limit_s
@@ -149,15 +142,14 @@ def is_open(port: int) -> bool:
 
 
 class Uvicorn:
-    """``uvicorn app:app`` in a process of its own, as users start it."""
+    """``uvicorn app:app`` in a process of its own, as users start it, on a port that the system chose."""
 
     def __init__(self, folder: Path, source: str, *arguments: str) -> None:
-        self.port = free_ports(1)[0]
         self._log = folder / "log.txt"
         (folder / "app.py").write_text(textwrap.dedent(source), "utf-8")
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "uvicorn", "app:app", "--port", str(self.port), *arguments],
+                [sys.executable, "-m", "uvicorn", "app:app", "--port", "0", *arguments],
                 cwd=folder,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
                 stdin=subprocess.DEVNULL,
@@ -174,11 +166,29 @@ class Uvicorn:
     def is_ready(self) -> bool:
         """True once HTTP is answered."""
         assert self.process.poll() is None, self.log
-        return is_open(self.port)
+        return "Uvicorn running on" in self.log
+
+    @cached_property
+    def port(self) -> int:
+        """Where HTTP is served."""
+        found = re.search(r"Uvicorn running on http://127\.0\.0\.1:(\d+)", self.log)
+        assert found is not None
+        return int(found[1])
+
+    @cached_property
+    def http(self) -> httpx.Client:
+        """An HTTP client of this server."""
+        return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", trust_env=False, timeout=5)
 
     def get(self, path: str) -> httpx.Response:
         """Ask it."""
-        return httpx.get(f"http://127.0.0.1:{self.port}{path}", trust_env=False, timeout=5)
+        return self.http.get(path)
+
+    @cached_property
+    def listener_ports(self) -> list[int]:
+        """Where its listeners are bound, in the order of their declaration."""
+        listeners = self.get("/api/listeners").json()["listeners"]
+        return [int(one["address"].rpartition(":")[2]) for one in listeners]
 
     def signal(self, number: int = signal.SIGTERM) -> None:
         """Send it a signal."""
@@ -191,7 +201,8 @@ def uvicorn_process(folder: Path, source: str, *arguments: str) -> Iterator[Uvic
     server = Uvicorn(folder, source, *arguments)
     try:
         wait_until(lambda: server.is_ready, f"uvicorn; it wrote:\n{server.log}")
-        yield server
+        with server.http:
+            yield server
     finally:
         if server.process.poll() is None:
             server.process.kill()

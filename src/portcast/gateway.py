@@ -70,7 +70,8 @@ class Gateway(APIRouter):
             on_event: is told of everything that happens, beside the log.
             has_page: serve the live page at ``/``.
             lifespan: runs around the listeners, like that of an `APIRouter`.
-            **router_options: passed on to `fastapi.APIRouter`: ``prefix``, ``dependencies``, …
+            **router_options: passed on to `fastapi.APIRouter`: ``prefix``, ``dependencies``, … The dependencies, like
+                those of ``include_router``, guard HTTP routes, WebSockets and event streams; devices know none.
         """
         super().__init__(lifespan=self._lifespan, **router_options)
         self.store = Store()
@@ -180,7 +181,7 @@ class Gateway(APIRouter):
             await self._node.drain()
 
     def hurry(self) -> None:
-        """Make a running drain end at once: whatever is left is aborted."""
+        """Make a running drain end at once: whatever is left is aborted. Does nothing if no drain has begun."""
         if self._node is not None:
             self._node.hurry()
 
@@ -205,6 +206,7 @@ class Gateway(APIRouter):
                     signals.restore()
                     probed()
                     await node.stop()
+                    await signals.wait_passed_on()
             finally:
                 self._node = None
 
@@ -230,7 +232,11 @@ class Gateway(APIRouter):
             Store: lambda connection: self.store,
         }
         handler = compile_handler(
-            declaration.function, codec=declaration.codec, providers=providers, overrides=overrides
+            declaration.function,
+            codec=declaration.codec,
+            providers=providers,
+            overrides=overrides,
+            signatures=declaration.signatures,
         )
         return ListenerPlan(declaration.config, handler)
 

@@ -8,15 +8,18 @@ and only when that is over the server's own handler gets the signal; a second on
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import threading
 from collections.abc import Awaitable, Callable
 from types import FrameType
 from typing import Any
 
-Previous = Callable[[int, FrameType | None], Any]
+Handler = Callable[[int, FrameType | None], Any]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+_logger = logging.getLogger("portcast")
 
 
 class SignalDrain:
@@ -31,9 +34,11 @@ class SignalDrain:
         """
         self._drain = drain
         self._hurry = hurry
-        self._previous: dict[int, Previous] = {}
+        self._installed: dict[int, tuple[Handler, Handler]] = {}
+        """By signal, our handler and the one that it stands before."""
         self._task: asyncio.Task[None] | None = None
         self._has_begun = False
+        self._is_over = False
 
     def install(self) -> None:
         """Chain the handlers that a server has installed; must run on its loop.
@@ -50,35 +55,46 @@ class SignalDrain:
                 continue
             if getattr(getattr(previous, "__self__", None), "drains_gateway", False):
                 continue
-            self._previous[number] = previous
-            signal.signal(number, self._handler(loop))
+            ours = self._handler(loop, previous)
+            self._installed[number] = (ours, previous)
+            signal.signal(number, ours)
 
     def restore(self) -> None:
-        """Put the server's handlers back."""
+        """Put the server's handlers back where ours are still in place; from now on ours only pass on."""
+        self._is_over = True
         if threading.current_thread() is threading.main_thread():
-            for number, previous in self._previous.items():
-                signal.signal(number, previous)
-        self._previous.clear()
+            for number, (ours, previous) in self._installed.items():
+                if signal.getsignal(number) is ours:
+                    signal.signal(number, previous)
+        self._installed.clear()
 
-    def _handler(self, loop: asyncio.AbstractEventLoop) -> Previous:
+    async def wait_passed_on(self) -> None:
+        """Wait until the first signal, if there was one, has reached the server. Cancelling leaves that to go on."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    def _handler(self, loop: asyncio.AbstractEventLoop, previous: Handler) -> Handler:
         def handle(number: int, frame: FrameType | None) -> None:
-            previous = self._previous.get(number)
-            if previous is None:
-                return
-            if self._has_begun:
+            if self._is_over:
+                previous(number, frame)
+            elif self._has_begun:
                 loop.call_soon_threadsafe(self._hurry)
                 previous(number, frame)
-                return
-            self._has_begun = True
-            loop.call_soon_threadsafe(self._begin, number, previous)
+            else:
+                self._has_begun = True
+                loop.call_soon_threadsafe(self._begin, number, previous)
 
         return handle
 
-    def _begin(self, number: int, previous: Previous) -> None:
+    def _begin(self, number: int, previous: Handler) -> None:
         async def drain_then_pass_on() -> None:
             try:
                 await self._drain()
+            except Exception:
+                _logger.exception("drain failed")
             finally:
+                # Whatever came of it, also when a second signal cancelled it: a server that never hears of the signal
+                # never stops.
                 previous(number, None)
 
         self._task = asyncio.ensure_future(drain_then_pass_on())

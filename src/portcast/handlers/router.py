@@ -10,9 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from portcast.codecs import Codec
+from portcast.errors import ConfigurationError, TopicError
 from portcast.framing import Framing
 from portcast.handlers.signature import Signatures, read_signatures
 from portcast.listen_url import ListenerConfig, listener_from_url
+from portcast.topics import validate_topic
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -52,7 +54,11 @@ class DeviceRouter:
 
         Args:
             topic_prefix: put before the topic of each relay in the group; handlers name their topics in full.
+
+        Raises:
+            ConfigurationError: no topic can begin so.
         """
+        _check_topic(f"{topic_prefix}x", f"topic_prefix {topic_prefix!r}")
         self.topic_prefix = topic_prefix
         self.declarations: list[Declaration] = []
 
@@ -110,15 +116,35 @@ class DeviceRouter:
         self.add(config)
 
     def add(self, config: ListenerConfig) -> None:
-        """Declare a relay that is configured already, as from a file."""
-        if self.topic_prefix:
-            config = replace(config, topic=self.topic_prefix + config.topic)
-        self.declarations.append(Declaration(config, None, None))
+        """Declare a relay that is configured already, as from a file.
+
+        Raises:
+            ConfigurationError: its topic cannot stand behind the group's prefix.
+        """
+        self.declarations.append(Declaration(self._prefixed(config), None, None))
 
     def include(self, other: DeviceRouter) -> None:
-        """Add the listeners of another group, as they are now, with this group's prefix before theirs."""
+        """Add the listeners of another group, as they are now, with this group's prefix before theirs.
+
+        Raises:
+            ConfigurationError: a topic cannot stand behind the group's prefix, or ``other`` is this group.
+        """
+        if other is self:
+            raise ConfigurationError("DeviceRouter", "it includes itself", "include each group once")
         for one in other.declarations:
-            config = one.config
-            if one.function is None and self.topic_prefix:
-                config = replace(config, topic=self.topic_prefix + config.topic)
+            config = self._prefixed(one.config) if one.function is None else one.config
             self.declarations.append(replace(one, config=config))
+
+    def _prefixed(self, config: ListenerConfig) -> ListenerConfig:
+        if not self.topic_prefix:
+            return config
+        topic = self.topic_prefix + config.topic
+        _check_topic(topic, f"listener {config.address}: topic")
+        return replace(config, topic=topic)
+
+
+def _check_topic(topic: str, key: str) -> None:
+    try:
+        validate_topic(topic)
+    except TopicError as error:
+        raise ConfigurationError(key, error.problem) from error

@@ -1,4 +1,9 @@
-"""``/api/...`` and ``/health/...``: what the gateway knows, and publishing, over HTTP."""
+"""``/api/...`` and ``/health/...``: what the gateway knows, and publishing, over HTTP.
+
+A topic's name stands in the path as it is, slashes included. That is unambiguous: the last ``/history`` of a GET is the
+route's, and a POST has none, so ``a/history`` is published to at ``/api/topics/a/history`` and its history is at
+``/api/topics/a/history/history``. There must never be a ``GET /api/topics/{topic}``.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +11,13 @@ from base64 import b64encode
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
+from starlette.requests import ClientDisconnect
 
+from portcast.brokers.base import TopicInfo
 from portcast.config import HttpOptions
 from portcast.errors import TopicError
 from portcast.publication import Position, Publication
-from portcast.runtime import Connection, Node
+from portcast.runtime import Connection, Listener, Node
 from portcast.topics import validate_filter, validate_topic
 from portcast.web.models import (
     ConnectionBody,
@@ -31,8 +38,18 @@ from portcast.web.subscribe import NodeOf
 PAGE = 100
 """Entries per page unless the client says otherwise; at most ten times that."""
 
-_REFUSED: dict[int | str, dict[str, Any]] = {400: {"model": Problem}}
-_PUBLISHED: dict[int | str, dict[str, Any]] = {code: {"model": Problem} for code in (400, 403, 413, 503)}
+_Limit = Annotated[int, Query(ge=1, le=10 * PAGE, description="most entries returned")]
+
+_UNAVAILABLE: dict[int | str, dict[str, Any]] = {503: {"model": Problem}}
+_REFUSED: dict[int | str, dict[str, Any]] = {400: {"model": Problem}, **_UNAVAILABLE}
+_PUBLISHED: dict[int | str, dict[str, Any]] = {403: {"model": Problem}, 413: {"model": Problem}, **_REFUSED}
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "description": "the message, byte for byte, whatever its content type",
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
 
 
 def add_health(router: APIRouter, node: NodeOf) -> None:
@@ -57,48 +74,42 @@ def add_health(router: APIRouter, node: NodeOf) -> None:
 
 def add_topics(router: APIRouter, node: NodeOf, options: HttpOptions) -> None:
     """Add the routes of topics, history and publishing."""
+    running = _or_unavailable(node)
 
     @router.get("/api/topics", tags=["topics"], responses=_REFUSED)
     async def topics(
         filter: Annotated[str, Query(description="topic filter")] = "#",  # noqa: A002 - the parameter's public name
         after: Annotated[str, Query(description="the last topic of the page before")] = "",
-        limit: Annotated[int, Query(ge=1, le=10 * PAGE)] = PAGE,
+        limit: _Limit = PAGE,
     ) -> TopicsBody:
         """List known topics by name."""
         _check(validate_filter, filter)
-        the = node()
+        the = running()
         known = [one for one in the.broker.topics(filter, the.now()) if one.topic > after]
-        page = [
-            TopicBody(
-                topic=one.topic,
-                epoch=one.position.epoch,
-                offset=one.position.offset,
-                retained=one.retained,
-                retained_bytes=one.retained_bytes,
-                subscribers=the.hub.count(one.topic),
-                published_at=round(the.unix_time(one.published_at), 3),
-            )
-            for one in known[:limit]
-        ]
+        page = [_topic(the, one) for one in known[:limit]]
         return TopicsBody(topics=page, next=page[-1].topic if len(known) > limit else None)
 
-    @router.get("/api/topics/{topic:path}/history", tags=["topics"], responses=_REFUSED)
+    @router.get(
+        "/api/topics/{topic:path}/history", tags=["topics"], responses=_REFUSED, response_model_exclude_none=True
+    )
     async def history(
         topic: str,
-        since: Annotated[str | None, Query(description="position `epoch:offset`; only what follows it")] = None,
-        limit: Annotated[int, Query(ge=0, le=10 * PAGE)] = PAGE,
+        since: Annotated[
+            str | None, Query(description="a position, `epoch:offset`; only what follows it, before it in reverse")
+        ] = None,
+        limit: Annotated[int, Query(ge=0, le=10 * PAGE, description="most publications returned")] = PAGE,
         reverse: Annotated[bool, Query(description="newest first")] = False,
     ) -> HistoryBody:
         """Return retained publications of one topic, oldest first unless `reverse`."""
         _check(validate_topic, topic)
-        the = node()
+        the = running()
         publications = the.broker.history(topic, since=_position(since), limit=limit, is_reverse=reverse, now=the.now())
         at = the.broker.position(topic)
         return HistoryBody(
             topic=topic, epoch=at.epoch, offset=at.offset, publications=[_body(the, one) for one in publications]
         )
 
-    @router.post("/api/topics/{topic:path}", tags=["topics"], responses=_PUBLISHED)
+    @router.post("/api/topics/{topic:path}", tags=["topics"], responses=_PUBLISHED, openapi_extra=_BODY)
     async def publish(topic: str, request: Request) -> PositionBody:
         """Publish the request's body, byte for byte, and return its position.
 
@@ -110,7 +121,7 @@ def add_topics(router: APIRouter, node: NodeOf, options: HttpOptions) -> None:
         if topic.startswith("$"):
             raise HTTPException(400, f"topic {topic[:80]!r}: topics that begin with $ are the server's own")
         payload = await _read(request, options.max_message_bytes)
-        the = node()
+        the = running()
         if the.state != "ready":
             raise HTTPException(503, "the server is stopping")
         position = await the.publish(topic, payload)
@@ -119,32 +130,15 @@ def add_topics(router: APIRouter, node: NodeOf, options: HttpOptions) -> None:
 
 def add_connections(router: APIRouter, node: NodeOf, version: str) -> None:
     """Add the routes of listeners and connections."""
+    running = _or_unavailable(node)
 
-    @router.get("/api/listeners", tags=["connections"])
+    @router.get("/api/listeners", tags=["connections"], responses=_UNAVAILABLE)
     async def listeners() -> ListenersBody:
         """List listeners with their counters."""
-        the = node()
+        the = running()
         hub = the.hub.statistics()
-        bodies = []
-        for one in the.listeners:
-            seen = one.statistics()
-            bodies.append(
-                ListenerBody(
-                    name=one.name,
-                    address=one.address.url,
-                    framing=one.framing_text,
-                    target=one.target,
-                    state=one.state,
-                    connections=seen.connections,
-                    accepted=seen.accepted,
-                    frames=seen.frames,
-                    bytes_received=seen.bytes_received,
-                    bytes_sent=seen.bytes_sent,
-                    errors=seen.errors,
-                )
-            )
         return ListenersBody(
-            listeners=bodies,
+            listeners=[_listener(one) for one in the.listeners],
             version=version,
             subscribers=hub.subscribers,
             delivered=hub.delivered,
@@ -152,19 +146,48 @@ def add_connections(router: APIRouter, node: NodeOf, version: str) -> None:
             max_connections=the.registry.max_connections,
         )
 
-    @router.get("/api/connections", tags=["connections"])
+    @router.get("/api/connections", tags=["connections"], responses=_UNAVAILABLE)
     async def connections(
         listener: Annotated[str | None, Query(description="only those of the listener with this name")] = None,
         after: Annotated[str, Query(description="the last id of the page before")] = "",
-        limit: Annotated[int, Query(ge=1, le=10 * PAGE)] = PAGE,
+        limit: _Limit = PAGE,
     ) -> ConnectionsBody:
         """List device connections by id."""
-        the = node()
+        the = running()
         known = sorted(
             (one for one in the.registry if one.id > after and listener in (None, one.listener)), key=lambda one: one.id
         )
         page = [_connection(the, one) for one in known[:limit]]
         return ConnectionsBody(connections=page, next=page[-1].id if len(known) > limit else None)
+
+
+def _topic(node: Node, one: TopicInfo) -> TopicBody:
+    return TopicBody(
+        topic=one.topic,
+        epoch=one.position.epoch,
+        offset=one.position.offset,
+        retained=one.retained,
+        retained_bytes=one.retained_bytes,
+        subscribers=node.hub.count(one.topic),
+        published_at=round(node.unix_time(one.published_at), 3),
+    )
+
+
+def _listener(one: Listener) -> ListenerBody:
+    seen = one.statistics()
+    return ListenerBody(
+        name=one.name,
+        address=one.address.url,
+        framing=one.framing_text,
+        target=one.target,
+        state=one.state,
+        connections=seen.connections,
+        accepted=seen.accepted,
+        frames=seen.frames,
+        bytes_received=seen.bytes_received,
+        bytes_sent=seen.bytes_sent,
+        errors=seen.errors,
+    )
 
 
 def _connection(node: Node, one: Connection) -> ConnectionBody:
@@ -205,11 +228,25 @@ def _position(text: str | None) -> Position | None:
     return Position(epoch, int(offset))
 
 
+def _or_unavailable(node: NodeOf) -> NodeOf:
+    def running() -> Node:
+        try:
+            return node()
+        except RuntimeError as error:
+            raise HTTPException(503, str(error)) from error
+
+    return running
+
+
 async def _read(request: Request, limit: int) -> bytes:
     """Return the body, refusing it as soon as it passes the limit."""
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise HTTPException(413, f"a message has at most {limit} bytes")
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > limit:
+                raise HTTPException(413, f"a message has at most {limit} bytes")
+    except ClientDisconnect as error:
+        # The client's doing, and nobody reads the answer; as an error of the application it would be logged as one.
+        raise HTTPException(400, "the body is not complete") from error
     return bytes(body)

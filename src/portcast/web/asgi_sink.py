@@ -1,21 +1,36 @@
 """The plain tier of sinks: one writer task per client over ASGI ``send``. Works under every ASGI server.
 
-States: *idle* (waits for a batch) → *writing* (one batch, item by item) → idle, until *closing*: what is being written
-is abandoned at the next item, the goodbye is sent, and if the peer does not take it within a second the transport is
-aborted.
+States: *replaying* (history, before anything live) → *idle* (waits for a batch) → *writing* (one batch, item by item) →
+idle, until *closing*. A client that shall come back (1012) gets the rest of what is being written, then the goodbye.
+For a client that is removed the subscriber has counted the rest as dropped, so it is abandoned at the next item. A
+replay is abandoned in either case.
+
+The replay does not pass through the subscriber's outbox: its limits say how far a client may fall behind, and a replay
+may be larger than that from the start. Nothing measures a client that does not take its replay, or a keepalive, so
+these have a deadline here; a client that does not take live publications is removed by its subscriber.
+
+Whatever ends the sink, the transport is gone soon after: if the server does not take the goodbye within a second, or if
+bytes that it took still wait for the peer a second after the end, the transport is aborted. A server that merely
+closes it waits for a peer that may never read, and its own shutdown with it (uvicorn 0.54 without
+``timeout_graceful_shutdown``: for ever).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any
 
+from starlette.websockets import WebSocketDisconnect
+
 from portcast.delivery import Batch, SinkOwner
+from portcast.runtime import CLOSE_RESTART
 from portcast.web.transports import Receive, Send
 
 CLOSE_S = 1.0
-"""How long a goodbye may take before the transport is aborted."""
+"""How long a goodbye may take before the transport is aborted, and what is left in the transport after the end."""
+WRITE_S = 30.0
+"""How long a peer may take for one item of the replay, or a keepalive, then abort (design: write timeout)."""
 SLICE = 32
 """Messages written before the loop gets a turn: uvicorn's ``send`` returns without one while the peer keeps up."""
 
@@ -51,8 +66,12 @@ class AsgiSink:
         self._keepalive = keepalive
         self._keepalive_s = keepalive_s
         self._owner: SinkOwner | None = None
+        self._replay: Sequence[Batch] = ()
+        # What is being written, and how many of its items the server has taken that the owner does not know of.
         self._batch: Batch | None = None
+        self._untold = 0
         self._goodbye: Message | None = None
+        self._is_removed = False
         self._wake: asyncio.Future[None] | None = None
         self._abort_timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
@@ -61,6 +80,10 @@ class AsgiSink:
     def bind(self, owner: SinkOwner) -> None:
         """Set whom to tell of progress."""
         self._owner = owner
+
+    def replay(self, batches: Sequence[Batch]) -> None:
+        """Set what is written before anything live; call it before `run`."""
+        self._replay = batches
 
     # What the subscriber calls
 
@@ -72,8 +95,10 @@ class AsgiSink:
     def close(self, code: int, reason: str) -> None:
         """See `Sink.close`."""
         if self._goodbye is None:
+            self._tell()
             self.close_reason = reason
             self._goodbye = self._farewell(code, reason)
+            self._is_removed = code != CLOSE_RESTART
             self._abort_timer = asyncio.get_running_loop().call_later(CLOSE_S, self.abort)
             self._notify()
 
@@ -93,48 +118,100 @@ class AsgiSink:
     async def run(self, receive: Receive) -> str:
         """Write until the client leaves, the goodbye is sent, or the sink is aborted; return why it ended.
 
-        Owns two tasks, the writer and the reader that watches for the client's leaving, and ends both.
+        Owns two tasks, the writer and the reader that watches for the client's leaving, and ends both, also when
+        cancelled. Everything the server took has been told to the owner when it returns.
+
+        Raises:
+            Exception: whatever the server's ``send`` or ``receive`` raised, except that the client is gone.
         """
         self._task = asyncio.ensure_future(self._write_all())
         reader = asyncio.ensure_future(_until_disconnect(receive))
+        tasks = (self._task, reader)
         try:
-            await asyncio.wait((self._task, reader), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            if self._abort_timer is not None:
-                self._abort_timer.cancel()
-            for task in (self._task, reader):
+            for task in tasks:
                 task.cancel()
-            # Shielded by nothing: both end at once when cancelled, whatever the server's `send` waits for.
-            await asyncio.gather(self._task, reader, return_exceptions=True)
-        if not self._task.cancelled() and (error := self._task.exception()) is not None:
-            raise error
+            try:
+                # Both end at once when cancelled, whatever the server's `send` waits for. Not `gather`: cancelled, it
+                # raises one of their cancellations in place of ours, which anyio (Starlette's middleware, its test
+                # client) does not recognise as its own.
+                await asyncio.wait(tasks)
+            finally:
+                self._leave()
+        for task in tasks:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                raise error
         return self.close_reason or "client left"
+
+    def _leave(self) -> None:
+        """Settle the account, and see to it that the transport does not outlive the sink for long."""
+        self._tell()
+        if self._abort_timer is not None:
+            self._abort_timer.cancel()
+        transport = self._transport
+        if transport is not None and transport.get_write_buffer_size():
+            asyncio.get_running_loop().call_later(CLOSE_S, _abort_if_stuck, transport)
 
     async def _write_all(self) -> None:
         try:
-            while self._goodbye is None:
-                if self._batch is not None:
+            if await self._write_replay():
+                while self._goodbye is None:
+                    if self._batch is not None:
+                        await self._write_batch(self._batch)
+                    elif not await self._next() and self._keepalive is not None:
+                        await self._send_in_time(self._keepalive)
+                if self._batch is not None and not self._is_removed:
                     await self._write_batch(self._batch)
-                elif not await self._next() and self._keepalive is not None:
-                    await self._send(self._keepalive)
+            assert self._goodbye is not None
             await self._send(self._goodbye)
-        except OSError:
-            # The client is gone: uvicorn's ClientDisconnected. The reader learns of it too.
+        except (OSError, WebSocketDisconnect):
+            # The client is gone: uvicorn's ClientDisconnected, bare or as Starlette passes it on.
             return
+        except RuntimeError:
+            # uvicorn says this, not ClientDisconnected, when it has closed by itself: no pong, or a broken frame.
+            if self._transport is None or not self._transport.is_closing():
+                raise
+
+    async def _write_replay(self) -> bool:
+        """Return False if it was abandoned: nothing live may follow a hole."""
+        batches, self._replay = self._replay, ()
+        for batch in batches:
+            for item in batch.items:
+                if self._goodbye is not None:
+                    return False
+                await self._send_in_time(item)  # type: ignore[arg-type]  # our encodings make ASGI messages
+            await asyncio.sleep(0)
+        return True
+
+    async def _send_in_time(self, message: Message) -> None:
+        timer = asyncio.get_running_loop().call_later(WRITE_S, self.abort)
+        try:
+            await self._send(message)
+        finally:
+            timer.cancel()
 
     async def _write_batch(self, batch: Batch) -> None:
-        assert self._owner is not None, "bind comes first"
-        per_item = batch.messages // len(batch.items) if batch.items else 0
-        each = batch.size // batch.messages if batch.messages else 0
         for number, item in enumerate(batch.items, 1):
             await self._send(item)  # type: ignore[arg-type]  # our encodings make ASGI messages
-            if self._goodbye is not None:
+            self._untold += 1
+            if self._is_removed:
                 return
             if number % SLICE == 0 and number < len(batch.items):
-                self._owner.on_written(SLICE * per_item, SLICE * per_item * each)
+                self._tell()
                 await asyncio.sleep(0)
         self._batch = None
+        self._untold = 0
+        assert self._owner is not None, "bind comes first"
         self._owner.on_drained()
+
+    def _tell(self) -> None:
+        """Tell the owner what the server has taken of the batch since the last time."""
+        items, self._untold = self._untold, 0
+        if not items or self._batch is None or self._owner is None:
+            return
+        messages = items * self._batch.messages // len(self._batch.items)
+        self._owner.on_written(messages, messages * self._batch.size // max(1, self._batch.messages))
 
     async def _next(self) -> bool:
         """Wait for something to do; return False if it is time for a keepalive."""
@@ -154,3 +231,8 @@ async def _until_disconnect(receive: Receive) -> None:
     """Read and ignore what the client sends until it leaves. Reading goes on always, so that pongs are seen."""
     while (await receive())["type"] not in ("websocket.disconnect", "http.disconnect"):
         pass
+
+
+def _abort_if_stuck(transport: asyncio.WriteTransport) -> None:
+    if transport.get_write_buffer_size():
+        transport.abort()

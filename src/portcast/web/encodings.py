@@ -55,8 +55,13 @@ def _as_text(payload: bytes) -> str | None:
         return None
 
 
-def _gap(missed: int, is_exact: bool) -> str:
-    return _dumps({"missed": missed, "exact": is_exact})
+def _gap(missed: int, is_exact: bool) -> dict[str, object]:
+    return {"missed": missed, "exact": is_exact}
+
+
+def gap_notice(missed: int, is_exact: bool) -> str:
+    """Return what stands in place of an envelope for a gap: ``{"gap": {"missed": n, "exact": bool}}``."""
+    return _dumps({"gap": _gap(missed, is_exact)})
 
 
 class WebSocketPlain:
@@ -81,11 +86,19 @@ class WebSocketPlain:
 
 
 @dataclass(frozen=True, slots=True)
-class _Envelopes:
+class Envelopes:
+    """Makes envelopes, as JSON texts (see the top of the module).
+
+    Attributes:
+        resume_id: gives the id of a publication.
+        unix_time: gives the time of a run.
+    """
+
     resume_id: ResumeId
     unix_time: UnixTime
 
     def of(self, run: Run) -> list[str]:
+        """Return one envelope per publication."""
         time = round(self.unix_time(run.at), 3)
         envelopes = []
         for publication in run.publications():
@@ -109,7 +122,7 @@ class WebSocketJson:
     """Envelopes: topic, position and time travel with the payload."""
 
     def __init__(self, resume_id: ResumeId, unix_time: UnixTime) -> None:
-        self._envelopes = _Envelopes(resume_id, unix_time)
+        self._envelopes = Envelopes(resume_id, unix_time)
 
     def encode(self, run: Run) -> Batch:
         """See `portcast.delivery.Encoding`."""
@@ -120,7 +133,7 @@ class WebSocketJson:
 
     def gap(self, missed: int, is_exact: bool) -> Batch | None:
         """Return ``{"gap": {"missed": n, "exact": bool}}``."""
-        return Batch([{"type": "websocket.send", "text": f'{{"gap":{_gap(missed, is_exact)}}}'}], 0, 0)
+        return Batch([{"type": "websocket.send", "text": gap_notice(missed, is_exact)}], 0, 0)
 
 
 def event(data: str, *, event_id: str = "", name: str = "") -> str:
@@ -156,15 +169,15 @@ class EventsPlain:
         return _body("".join(parts), len(parts), sum(map(len, run.payloads)))
 
     def gap(self, missed: int, is_exact: bool) -> Batch | None:
-        """Return an event named ``gap``."""
-        return _body(event(_gap(missed, is_exact), name="gap"), 0, 0)
+        """Return an event named ``gap`` with the data ``{"missed": n, "exact": bool}``."""
+        return _body(event(_dumps(_gap(missed, is_exact)), name="gap"), 0, 0)
 
 
 class EventsJson:
     """Events whose data is an envelope."""
 
     def __init__(self, resume_id: ResumeId, unix_time: UnixTime) -> None:
-        self._envelopes = _Envelopes(resume_id, unix_time)
+        self._envelopes = Envelopes(resume_id, unix_time)
 
     def encode(self, run: Run) -> Batch:
         """See `portcast.delivery.Encoding`."""
@@ -177,5 +190,5 @@ class EventsJson:
         return _body("".join(parts), len(parts), sum(map(len, run.payloads)))
 
     def gap(self, missed: int, is_exact: bool) -> Batch | None:
-        """Return an event named ``gap``."""
-        return _body(event(_gap(missed, is_exact), name="gap"), 0, 0)
+        """Return an event named ``gap`` with the data ``{"missed": n, "exact": bool}``."""
+        return _body(event(_dumps(_gap(missed, is_exact)), name="gap"), 0, 0)

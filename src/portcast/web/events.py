@@ -14,11 +14,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from portcast.config import HttpOptions
+from portcast.runtime import CLOSE_RESTART
 from portcast.web.asgi_sink import AsgiSink
 from portcast.web.encodings import ClientEncoding
 from portcast.web.peer import peer_of
 from portcast.web.resume import Encodings
-from portcast.web.subscribe import NodeOf, Wish, read_wish, serve
+from portcast.web.subscribe import NodeOf, Wish, read_wish, ready_node, serve
 from portcast.web.transports import Receive, Scope, Send, transport_of
 
 
@@ -53,8 +54,16 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream."""
         headers = [(k, v) for k, v in self.raw_headers if k != b"content-length"]
+        if scope.get("http_version", "1.1").startswith("1."):
+            # A client that does not read is aborted after its stream's end: no other request may be on its connection.
+            headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
         await send(_body(b": connected\n\n"))
+        # Looked at here and not before: a middleware may have made `send` wait, and the stop may have begun.
+        node = ready_node(self._node)
+        if node is None:
+            await send(_farewell(CLOSE_RESTART, "the server is not ready"))
+            return
         sink = AsgiSink(
             send,
             transport=transport_of(scope),
@@ -62,7 +71,7 @@ class EventStream(Response):
             keepalive=_body(b": keepalive\n\n"),
             keepalive_s=self._keepalive_s,
         )
-        await serve(self._node(), self._wish, self._encoding, sink, receive, transport="events", peer=peer_of(scope))
+        await serve(node, self._wish, self._encoding, sink, receive, transport="events", peer=peer_of(scope))
 
 
 def event_stream(

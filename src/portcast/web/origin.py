@@ -17,13 +17,13 @@ def is_allowed_origin(headers: Headers, allowed: Sequence[str]) -> bool:
 
     Args:
         headers: of the request.
-        allowed: ``scheme://host[:port]``, compared without case; ``*`` for all.
+        allowed: ``scheme://host[:port]``, compared without case.
     """
     origin = headers.get("origin")
     if origin is None:
         return True
     origin = origin.lower()
-    if origin in {one.lower() for one in allowed} or "*" in allowed:
+    if origin in {one.lower() for one in allowed}:
         return True
     # "null" (a sandboxed page or a file) is nobody's own origin.
     _, found, host = origin.partition("://")

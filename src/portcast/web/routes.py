@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, HTTPException, Request
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import APIRouter, HTTPException, Path, Request
 from fastapi.responses import StreamingResponse
 
 from portcast.config import HttpOptions
-from portcast.errors import TopicError
 from portcast.web.api import add_connections, add_health, add_topics
 from portcast.web.events import EventStream, event_stream
+from portcast.web.models import Problem
 from portcast.web.page import add_page
 from portcast.web.resume import Encodings
-from portcast.web.subscribe import NodeOf
+from portcast.web.subscribe import MAX_REPLAY, NodeOf, ready_node
 from portcast.web.websocket import WebSocketEndpoint
 
 
@@ -19,8 +22,8 @@ def add_routes(router: APIRouter, node: NodeOf, options: HttpOptions, *, version
     """Add the live page, the WebSockets, the event streams, the API and the health checks."""
     encodings = Encodings(lambda: node().broker.node_epoch(), lambda at: node().unix_time(at))
     websocket = WebSocketEndpoint(node, encodings, options)
-    router.add_websocket_route("/ws", websocket)  # type: ignore[arg-type]  # an ASGI app, which Starlette accepts
-    router.add_websocket_route("/ws/{filter:path}", websocket)  # type: ignore[arg-type]
+    router.add_api_websocket_route("/ws", websocket.serve, name="websocket")
+    router.add_api_websocket_route("/ws/{filter:path}", websocket.serve, name="websocket_of")
     _add_events(router, node, encodings, options)
     add_topics(router, node, options)
     add_connections(router, node, version)
@@ -29,23 +32,55 @@ def add_routes(router: APIRouter, node: NodeOf, options: HttpOptions, *, version
         add_page(router)
 
 
+def _parameter(place: str, name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"in": place, "name": name, "required": False, "description": description, "schema": schema}
+
+
+_TEXT = {"type": "string"}
+_STREAM: dict[str, Any] = {
+    # Read by `read_wish`, as for WebSockets, and therefore described by hand.
+    "parameters": [
+        _parameter("query", "filter", "topic filter; may repeat", {"type": "array", "items": _TEXT}),
+        _parameter("query", "format", "bare payloads, or JSON envelopes", {"enum": ["plain", "json"]}),
+        _parameter("query", "since", "resume after this id; `Last-Event-ID` comes first", _TEXT),
+        _parameter(
+            "query",
+            "history",
+            "replay so many of the newest publications; only without an id to resume from",
+            {"type": "integer", "minimum": 0, "maximum": MAX_REPLAY},
+        ),
+        _parameter("header", "Last-Event-ID", "resume after this id; browsers send it by themselves", _TEXT),
+    ]
+}
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {"schema": _TEXT}}, "description": "server-sent events"},
+    400: {"model": Problem},
+    503: {"model": Problem},
+}
+
+
 def _add_events(router: APIRouter, node: NodeOf, encodings: Encodings, options: HttpOptions) -> None:
     def stream(request: Request, path_filter: str | None) -> EventStream:
-        if node().state != "ready":
-            raise HTTPException(503, "the server is stopping", headers={"retry-after": "1"})
+        if ready_node(node) is None:
+            raise HTTPException(503, "the server is not ready", headers={"retry-after": "1"})
         try:
             return event_stream(request, path_filter, node, encodings, options)
-        except (TopicError, ValueError) as error:
+        except ValueError as error:  # TopicError is one
             raise HTTPException(400, str(error)) from error
 
-    media = {200: {"content": {"text/event-stream": {}}, "description": "server-sent events"}}
+    get = partial(
+        router.get, tags=["streams"], response_class=StreamingResponse, responses=_RESPONSES, openapi_extra=_STREAM
+    )
 
-    @router.get("/events", tags=["streams"], response_class=StreamingResponse, responses=media)  # type: ignore[arg-type]
+    @get("/events")
     async def events(request: Request) -> EventStream:
         """Stream publications of the filters in the query, all topics if there are none."""
         return stream(request, None)
 
-    @router.get("/events/{filter:path}", tags=["streams"], response_class=StreamingResponse, responses=media)  # type: ignore[arg-type]
-    async def events_of(request: Request, filter: str) -> EventStream:  # noqa: A002 - the parameter's public name
-        """Stream publications of one filter; a trailing `/` stands for `/#`. Resumes by `Last-Event-ID`."""
+    @get("/events/{filter:path}")
+    async def events_of(
+        request: Request,
+        filter: Annotated[str, Path(description="topic filter; a trailing `/` stands for `/#`")],  # noqa: A002 - the parameter's public name
+    ) -> EventStream:
+        """Stream publications of one filter, and of those in the query."""
         return stream(request, filter)

@@ -10,7 +10,7 @@ from starlette.datastructures import QueryParams
 from portcast.delivery import Batch
 from portcast.errors import TopicError
 from portcast.publication import Publication, Run
-from portcast.runtime import Node
+from portcast.runtime import CLOSE_SLOW, Node
 from portcast.topics import validate_filter
 from portcast.web.asgi_sink import AsgiSink
 from portcast.web.encodings import ClientEncoding
@@ -23,6 +23,15 @@ MAX_REPLAY = 300
 
 NodeOf = Callable[[], Node]
 """Returns the running node; raises `RuntimeError` before start and after stop."""
+
+
+def ready_node(node: NodeOf) -> Node | None:
+    """Return the running node if it takes new clients: neither before start nor from the stop signal on."""
+    try:
+        the = node()
+    except RuntimeError:
+        return None
+    return the if the.state == "ready" else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +75,8 @@ def read_wish(path_filter: str | None, query: QueryParams, last_event_id: str = 
     if style not in ("plain", "json"):
         raise ValueError(f"format {style[:20]!r} is not one of plain, json")
     history = query.get("history", "0")
-    if not (history.isascii() and history.isdigit() and int(history) <= MAX_REPLAY):
+    # The length first: Python refuses to convert thousands of digits, in words that are not for clients.
+    if not (history.isascii() and history.isdigit() and len(history) < 10 and int(history) <= MAX_REPLAY):
         raise ValueError(f"history must be a number from 0 to {MAX_REPLAY}")
     return Wish(tuple(filters) or ("#",), style == "json", last_event_id or query.get("since", ""), int(history))
 
@@ -77,24 +87,27 @@ class Replay:
 
     Attributes:
         batches: encoded publications, after the notice of a gap if there is one.
-        unsaid: publications missed that this encoding cannot tell of in-band.
+        unsaid: what to say of a gap that this encoding cannot tell of in-band, as the reason of a close; empty if
+            there is none. Then there are no batches: the client is told and must decide.
     """
 
     batches: Sequence[Batch]
-    unsaid: int
+    unsaid: str
 
 
 def replay(node: Node, wish: Wish, encoding: ClientEncoding) -> Replay:
-    """Return the history that a client asked for. Must run in the same tick as the subscription."""
+    """Return the history that a client asked for. Must run in the same step as the subscription."""
     if not wish.since:
         publications = node.broker.latest(wish.filters, wish.history, node.now()) if wish.history else []
-        return Replay([encoding.encode(run) for run in runs_of(publications)], 0)
+        return Replay([encoding.encode(run) for run in runs_of(publications)], "")
     recovery = node.broker.recover(wish.filters, wish.since, MAX_REPLAY, node.now())
-    batches = [encoding.encode(run) for run in runs_of(recovery.publications)]
-    if not recovery.missed:
-        return Replay(batches, 0)
-    gap = encoding.gap(recovery.missed, recovery.is_exact)
-    return Replay([gap, *batches], 0) if gap is not None else Replay(batches, recovery.missed)
+    notices: list[Batch] = []
+    if recovery.missed:
+        gap = encoding.gap(recovery.missed, recovery.is_exact)
+        if gap is None:
+            return Replay([], f"missed {'' if recovery.is_exact else 'at least '}{recovery.missed} publications")
+        notices.append(gap)
+    return Replay([*notices, *(encoding.encode(run) for run in runs_of(recovery.publications))], "")
 
 
 def runs_of(publications: Sequence[Publication]) -> list[Run]:
@@ -112,13 +125,15 @@ def runs_of(publications: Sequence[Publication]) -> list[Run]:
 async def serve(
     node: Node, wish: Wish, encoding: ClientEncoding, sink: AsgiSink, receive: Receive, *, transport: str, peer: str
 ) -> None:
-    """Subscribe, write until the client leaves or is removed, unsubscribe."""
+    """Subscribe, write until the client leaves or is removed, unsubscribe.
+
+    Nothing awaits between the look at history and the subscription, so nothing is lost or doubled between them.
+    """
     past = replay(node, wish, encoding)
-    subscriber = node.hub.subscribe(
-        wish.filters, encoding, sink, transport=transport, peer=peer, bind=sink.bind, replay=past.batches
-    )
+    sink.replay(past.batches)
+    subscriber = node.hub.subscribe(wish.filters, encoding, sink, transport=transport, peer=peer, bind=sink.bind)
     if past.unsaid:
-        subscriber.close(3008, f"missed {past.unsaid} publications")
+        subscriber.close(CLOSE_SLOW, past.unsaid)
     reason = "aborted"
     try:
         reason = await sink.run(receive)

@@ -27,14 +27,21 @@ class TransportProbe:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the call on."""
-        if scope["type"] in ("websocket", "http"):
+        # Over HTTP/2 the transport belongs to other streams too, and must not be aborted for one of them.
+        if scope["type"] in ("websocket", "http") and scope.get("http_version", "1.1").startswith("1."):
             transport = getattr(getattr(send, "__self__", None), "transport", None)
-            if isinstance(transport, asyncio.BaseTransport) or hasattr(transport, "abort"):
-                scope.setdefault("extensions", {})[KEY] = transport
+            if _can_be_aborted(transport):
+                # A dict of our own: the server may share its between connections, and the specification allows None.
+                scope["extensions"] = {**(scope.get("extensions") or {}), KEY: transport}
         await self.app(scope, receive, send)
 
 
 def transport_of(scope: Scope) -> asyncio.WriteTransport | None:
     """Return the transport that the probe found, if any."""
-    transport = (scope.get("extensions") or {}).get(KEY)
-    return transport if transport is not None and hasattr(transport, "abort") else None
+    transport: asyncio.WriteTransport | None = (scope.get("extensions") or {}).get(KEY)
+    return transport
+
+
+def _can_be_aborted(transport: object) -> bool:
+    # By its methods: uvloop's transports do not inherit from asyncio's.
+    return all(hasattr(transport, name) for name in ("abort", "is_closing", "get_write_buffer_size"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import MutableMapping
 from typing import Any
 
-from starlette.datastructures import Headers, QueryParams
+from starlette.websockets import WebSocket
 
 from portcast.config import HttpOptions
 from portcast.errors import TopicError
@@ -18,22 +18,31 @@ from portcast.web.encodings import ClientEncoding, WebSocketPlain
 from portcast.web.origin import is_allowed_origin
 from portcast.web.peer import peer_of
 from portcast.web.resume import Encodings
-from portcast.web.subscribe import NodeOf, read_wish, serve
-from portcast.web.transports import Receive, Scope, Send, transport_of
+from portcast.web.subscribe import NodeOf, read_wish, ready_node, serve
+from portcast.web.transports import transport_of
 
 CLOSE_TRY_AGAIN = 1013
 """RFC 6455 registry, "try again later"."""
 CLOSE_BAD_REQUEST = 4400
 """Ours: do not come back with the same request."""
+MAX_REASON_BYTES = 123
+"""RFC 6455 §5.5: a control frame holds 125 bytes, two of them the code."""
 
 
 def _farewell(code: int, reason: str) -> MutableMapping[str, Any]:
-    # RFC 6455 §5.5: a control frame holds 125 bytes, two of them the code.
-    return {"type": "websocket.close", "code": code, "reason": reason.encode()[:120].decode(errors="ignore")}
+    cut = reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore")
+    return {"type": "websocket.close", "code": code, "reason": cut}
+
+
+def _rule(error: ValueError) -> str:
+    """Return the error in words that fit: of a long topic the rule that it breaks, and not its beginning."""
+    if isinstance(error, TopicError) and len(str(error).encode()) > MAX_REASON_BYTES:
+        return f"topic: {error.problem}"
+    return str(error)
 
 
 class WebSocketEndpoint:
-    """The ASGI application behind both paths."""
+    """What answers on both paths."""
 
     def __init__(self, node: NodeOf, encodings: Encodings, options: HttpOptions) -> None:
         self._node = node
@@ -41,22 +50,27 @@ class WebSocketEndpoint:
         self._options = options
         self._plain = WebSocketPlain()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one client."""
-        await receive()  # websocket.connect
-        if not is_allowed_origin(Headers(scope=scope), self._options.allowed_origins):
-            await send({"type": "websocket.close", "code": 1008, "reason": "origin not allowed"})
+    async def serve(self, websocket: WebSocket) -> None:
+        """Serve one client.
+
+        A FastAPI endpoint, so that the dependencies of the router apply to it as to the HTTP routes: who is refused
+        there must not come in here.
+        """
+        await websocket.receive()  # websocket.connect
+        if not is_allowed_origin(websocket.headers, self._options.allowed_origins):
+            await websocket.send({"type": "websocket.close", "code": 1008, "reason": "origin not allowed"})
             return
-        await send({"type": "websocket.accept"})
+        await websocket.send({"type": "websocket.accept"})
         try:
-            wish = read_wish(scope.get("path_params", {}).get("filter"), QueryParams(scope["query_string"]))
-        except (TopicError, ValueError) as error:
-            await send(_farewell(CLOSE_BAD_REQUEST, str(error)))
+            wish = read_wish(websocket.path_params.get("filter"), websocket.query_params)
+        except ValueError as error:  # TopicError is one
+            await websocket.send(_farewell(CLOSE_BAD_REQUEST, _rule(error)))
             return
-        node = self._node()
-        if node.state != "ready":
-            await send(_farewell(CLOSE_TRY_AGAIN, "the server is stopping"))
+        node = ready_node(self._node)
+        if node is None:
+            await websocket.send(_farewell(CLOSE_TRY_AGAIN, "the server is not ready"))
             return
         encoding: ClientEncoding = self._encodings.websocket_json(wish.filters) if wish.is_json else self._plain
-        sink = AsgiSink(send, transport=transport_of(scope), farewell=_farewell)
-        await serve(node, wish, encoding, sink, receive, transport="websocket", peer=peer_of(scope))
+        scope = websocket.scope
+        sink = AsgiSink(websocket.send, transport=transport_of(scope), farewell=_farewell)
+        await serve(node, wish, encoding, sink, websocket.receive, transport="websocket", peer=peer_of(scope))
