@@ -10,7 +10,8 @@ class OutboxLimits:
     """The soft limit makes a subscriber slow, the hard limit ends it.
 
     The soft limit is where publishers begin to wait (for as long as patience lasts). A browser on a good network
-    drains 256 KiB in milliseconds; who still holds that much after seconds cannot keep up.
+    drains 256 KiB in milliseconds; who still holds that much after seconds cannot keep up. The hard limits do not count
+    the batch that is being written.
     """
 
     soft_bytes: int = field(

@@ -11,7 +11,10 @@ demoted    waiting > soft limit, patience spent     no                    draine
 =========  =======================================  ====================  ======================================
 
 Leaving needs half the soft limit, entering the whole: without the gap a client at the limit would pause and resume
-its devices at every message.
+its devices at every message. Without any patience *healthy* becomes *demoted* at once.
+
+The hard limits look at what is queued *behind* the batch being written: however large one flush is, a client that was
+idle gets the time to read it.
 
 Accounting: ``offered == delivered + dropped + waiting`` at every moment. Batches are shared with other outboxes, so a
 queued batch costs a reference; the limits count payload bytes all the same, because a client that lags keeps them
@@ -60,7 +63,7 @@ class Outbox:
 
     def __init__(self, limits: OutboxLimits, now: float) -> None:
         self.limits = limits
-        self.patience = Patience(now)
+        self.patience = Patience(now, limits.soft_for_s)
         self.standing = Standing.HEALTHY
         # What waits: the batch being written (less what is written of it) and those behind it.
         self.waiting_messages = 0
@@ -153,7 +156,11 @@ class Outbox:
         for a demoted one only, so that a large patience means what it says.
         """
         limits = self.limits
-        if self.waiting_bytes > limits.hard_bytes:
+        writing_messages = writing_bytes = 0
+        if self._writing is not None:
+            writing_messages = self._writing.messages - self._written[0]
+            writing_bytes = self._writing.size - self._written[1]
+        if self.waiting_bytes - writing_bytes > limits.hard_bytes:
             return f"slow consumer: {self.waiting_bytes} bytes waiting"
         age = self.age(now)
         if self.standing is not Standing.DEMOTED:
@@ -161,7 +168,7 @@ class Outbox:
             if self.standing is Standing.HEALTHY and age > limits.hard_age_s:
                 return f"slow consumer: waiting for {age:.0f} s"
             return ""
-        if self.waiting_messages > limits.hard_messages:
+        if self.waiting_messages - writing_messages > limits.hard_messages:
             return f"slow consumer: {self.waiting_messages} messages waiting"
         if age > limits.hard_age_s or now - self._slow_since > limits.soft_for_s:
             return f"slow consumer: behind for {max(age, now - self._slow_since):.0f} s"

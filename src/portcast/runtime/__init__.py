@@ -1,6 +1,7 @@
 """Listeners, connections, the hub and the orderly stop. Knows neither a concrete broker nor a user's handler."""
 
-from portcast.runtime.connection import Connection, Consumer
+from portcast.runtime.connection import Connection
+from portcast.runtime.consumer import Consumer
 from portcast.runtime.drain import abort_all, drain
 from portcast.runtime.hub import Hub, HubStatistics
 from portcast.runtime.inbox import InboxConsumer

@@ -19,15 +19,14 @@ protocol callback: both loops would close the socket and write a traceback.
 from __future__ import annotations
 
 import asyncio
-import errno
-import socket
 from collections.abc import Callable
 from itertools import count
 from random import SystemRandom
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from portcast.errors import ConnectionClosedError, FramingError
+from portcast.errors import ConnectionClosedError
 from portcast.events import CloseReason, ConnectionClosed
+from portcast.runtime.consumer import Consumer
 from portcast.types import ConnectionId
 
 if TYPE_CHECKING:
@@ -36,46 +35,6 @@ if TYPE_CHECKING:
 
 # 48 bits, counted up from a random start: unique in a process, unlikely to meet another's in a log.
 _ids = count(SystemRandom().randrange(1 << 47))
-
-
-class Consumer(Protocol):
-    """Takes one connection's frames. Called on the loop; must not block or raise."""
-
-    def frames_received(self, frames: list[bytes]) -> bool:
-        """Take frames, at least one. Return True to stop reading until `Connection.resume_reading` is called."""
-        ...
-
-    def ended(self) -> None:
-        """Take note that no more frames will come; call `Connection.consumer_done` once all are handled."""
-        ...
-
-    def discard(self) -> int:
-        """Drop the frames that wait; return how many. What is being handled goes on."""
-        ...
-
-    def abort(self) -> int:
-        """Drop the frames that wait and stop what is being handled; return how many were lost.
-
-        `Connection.consumer_done` is called once it has stopped, which a handler may delay.
-        """
-        ...
-
-    def abandon(self) -> None:
-        """Report that it did not stop although `abort` was called some time ago."""
-        ...
-
-    @property
-    def is_busy(self) -> bool:
-        """True while a received frame has not been handled."""
-        ...
-
-    async def receive(self) -> bytes:
-        """Return the next frame of a per-connection handler.
-
-        Raises:
-            ConnectionClosedError: no more will come.
-        """
-        ...
 
 
 class Connection(asyncio.Protocol):
@@ -90,6 +49,8 @@ class Connection(asyncio.Protocol):
         frames: frames received so far.
         bytes_received: bytes received so far.
         bytes_sent: bytes handed to the transport so far.
+        received_at: when something was received last, or reading began again after a pause; monotonic seconds.
+        is_made: True once it has a transport, which then tells of its end.
     """
 
     __slots__ = (
@@ -99,6 +60,8 @@ class Connection(asyncio.Protocol):
         "_consumer_is_done",
         "_decoder",
         "_drain_waiters",
+        "_is_aborted",
+        "_is_finished",
         "_is_lost",
         "_is_reading",
         "_listener",
@@ -106,11 +69,12 @@ class Connection(asyncio.Protocol):
         "_state",
         "_transport",
         "_undelivered",
-        "_write_stalled_at",
+        "_waits_for_device_since",
         "bytes_received",
         "bytes_sent",
         "frames",
         "id",
+        "is_made",
         "opened_at",
         "received_at",
     )
@@ -129,12 +93,16 @@ class Connection(asyncio.Protocol):
         self.frames = 0
         self.bytes_received = 0
         self.bytes_sent = 0
-        self._write_stalled_at: float | None = None
+        # Since when the transport is over its mark, or waits to close: only the device can help it on.
+        self._waits_for_device_since: float | None = None
         self._drain_waiters: list[asyncio.Future[None]] | None = None
-        # How far the connection is on its way out.
+        # How far the connection is on its way in and out.
+        self.is_made = False
         self._is_reading = True
+        self._is_aborted = False
         self._is_lost = False
         self._consumer_is_done = False
+        self._is_finished = False
         self._close_reason: CloseReason | None = None
         self._close_detail = ""
         self._undelivered = 0
@@ -160,8 +128,11 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_open(self) -> bool:
-        """True while frames can be sent: until `close`, or until the device is gone and its frames are handled."""
-        return not self._is_lost and not self._consumer_is_done and self._close_reason != "closed"
+        """True while frames can be sent: until `close`, until the device is gone, or until all its frames are handled.
+
+        A device that ended its side only (half-close) still gets what is sent while its last frames are handled.
+        """
+        return not (self._is_lost or self._is_aborted or self._consumer_is_done or self._close_reason == "closed")
 
     @property
     def is_closing(self) -> bool:
@@ -184,7 +155,8 @@ class Connection(asyncio.Protocol):
 
         Raises:
             ConnectionClosedError: the connection has ended and all its frames have been returned.
-            RuntimeError: the listener's handler is called once per message, or it is a relay.
+            RuntimeError: the listener's handler is called once per message, it is a relay, or somebody else waits
+                for the next frame already.
         """
         return await self._consumer.receive()
 
@@ -200,7 +172,7 @@ class Connection(asyncio.Protocol):
         """
         if not self.is_open:
             raise ConnectionClosedError(self.id, self._close_reason or "closed")
-        if self._write_stalled_at is not None:
+        if self._waits_for_device_since is not None:
             return False
         data = self._listener.framing.encode(frame)
         self.bytes_sent += len(data)
@@ -210,7 +182,8 @@ class Connection(asyncio.Protocol):
     async def send(self, frame: bytes) -> None:
         """Send one frame, waiting first while the device does not keep up.
 
-        Cancelling while it waits leaves nothing sent. A device that takes nothing for ``write_timeout`` is aborted.
+        Cancelling while it waits leaves nothing sent. A device that does not take what waits for it within
+        ``write_timeout`` is aborted.
 
         Raises:
             CodecError: the framing cannot carry the frame.
@@ -231,6 +204,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.BaseProtocol.connection_made`."""
+        self.is_made = True
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=self._listener.options.write_buffer_bytes)
         self._consumer = self._listener.connection_made(self)
@@ -238,37 +212,43 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol.data_received`."""
         if self._close_reason is not None:
+            # Read before we stopped reading; on uvloop also after.
             return
         self.received_at = self._listener.now()
         self.bytes_received += len(data)
-        decoder = self._decoder
-        self._take(decoder.feed(data))
-        if decoder.error is not None:
-            self._fail(decoder.error)
+        self._decode(self._decoder.feed, data)
 
-    def _take(self, frames: list[bytes]) -> None:
+    def _decode(self, decode: Callable[..., list[bytes]], *data: bytes) -> None:
+        """Take the frames that ``decode`` returns, then act on the error that it met."""
+        try:
+            frames = decode(*data)
+        except Exception as error:  # noqa: BLE001 - a user's decoder; this is a protocol callback
+            self.end("malformed", f"the framing raised {type(error).__name__}: {error}")
+            return
         if frames:
             self.frames += len(frames)
-            if self._consumer.frames_received(frames):
-                self.pause_reading()
-
-    def _fail(self, error: FramingError) -> None:
-        self.end(cast("CloseReason", error.reason), str(error))
+            try:
+                if self._consumer.frames_received(frames):
+                    self.pause_reading()
+            except Exception as error:  # noqa: BLE001 - a broker that failed; this is a protocol callback
+                self._undelivered += len(frames)
+                self.end("handler_failed", f"{type(error).__name__}: {error}")
+        if (fault := self._decoder.error) is not None:
+            self.end(cast("CloseReason", fault.reason), str(fault))
 
     def eof_received(self) -> bool:
         """See `asyncio.Protocol.eof_received`; True keeps the socket writable for the answers."""
         if self._close_reason is None:
-            self._take(self._decoder.end())
-            if self._decoder.error is not None:
-                self._fail(self._decoder.error)
-            else:
-                self._close_reason = "peer_closed"
-                self._consumer.ended()
+            self._decode(self._decoder.end)
+        if self._close_reason is None:
+            self._close_reason = "peer_closed"
+            self._consumer.ended()
         return not self._consumer_is_done
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.BaseProtocol.connection_lost`."""
         self._is_lost = True
+        self._listener.connection_lost(self)
         self._wake_senders()
         if self._close_reason is None:
             # No end of stream came first: the network or the device broke it.
@@ -276,16 +256,16 @@ class Connection(asyncio.Protocol):
             if exc is not None and not _is_ordinary_reset(exc):
                 self._close_detail = f"{type(exc).__name__}: {exc}"
             self._consumer.ended()
-        self._listener.connection_lost(self)
         self._finish()
 
     def pause_writing(self) -> None:
         """See `asyncio.BaseProtocol.pause_writing`."""
-        self._write_stalled_at = self._listener.now()
+        self._waits_for_device_since = self._listener.now()
 
     def resume_writing(self) -> None:
         """See `asyncio.BaseProtocol.resume_writing`."""
-        self._write_stalled_at = None
+        # What is left may still keep it from closing, but the device has just shown that it reads.
+        self._waits_for_device_since = self._listener.now() if self._consumer_is_done else None
         self._wake_senders()
 
     def _wake_senders(self) -> None:
@@ -303,8 +283,8 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Read again."""
-        if not self._is_reading:
+        """Read again, unless no more is wanted."""
+        if not self._is_reading and self._close_reason is None:
             self._is_reading = True
             # The clock of the idle deadline stood still meanwhile: it was us who did not read.
             self.received_at = self._listener.now()
@@ -321,6 +301,11 @@ class Connection(asyncio.Protocol):
         """True while a received frame has not been handled."""
         return self._consumer.is_busy
 
+    @property
+    def is_handled(self) -> bool:
+        """True once every received frame has been handled and its handler, if any, is no more."""
+        return self._consumer_is_done
+
     def end(self, reason: CloseReason, detail: str = "") -> None:
         """Stop reading and close once the consumer has handled what was received. The first reason counts."""
         if self._close_reason is None:
@@ -331,14 +316,20 @@ class Connection(asyncio.Protocol):
                 # The handler asked for it or is no more: what still waits for it will not be handled.
                 self._undelivered += self._consumer.discard()
             self._consumer.ended()
+            # `close` makes waiting senders give up; for the other reasons they wait on.
+            self._wake_senders()
 
     def abort(self, reason: CloseReason) -> None:
-        """End now: drop what waits in either direction, count it."""
+        """End now: drop what waits in either direction, count it. Does nothing the second time."""
+        if self._is_aborted:
+            return
+        self._is_aborted = True
         if self._close_reason is None:
             self._close_reason = reason
         if not self._is_lost:
             self._transport.abort()
         self._undelivered += self._consumer.abort()
+        self._wake_senders()
 
     def abandon(self) -> None:
         """Say that its handler ignores its cancellation, and go on without it."""
@@ -350,12 +341,15 @@ class Connection(asyncio.Protocol):
         if not self._consumer_is_done:
             self._consumer_is_done = True
             if not self._is_lost:
+                if self._waits_for_device_since is None:
+                    self._waits_for_device_since = self._listener.now()
                 self._transport.close()
             self._finish()
 
     def _finish(self) -> None:
-        if not (self._is_lost and self._consumer_is_done):
+        if self._is_finished or not (self._is_lost and self._consumer_is_done):
             return
+        self._is_finished = True
         self._listener.connection_done(
             self,
             ConnectionClosed(
@@ -374,13 +368,13 @@ class Connection(asyncio.Protocol):
 
     def check_deadlines(self, now: float) -> None:
         """End the connection if one of its deadlines has passed."""
+        if self._is_lost:
+            # What is still being handled has no deadline: the device is gone, its frames are not.
+            return
         options = self._listener.options
-        if options.write_timeout_s and (self._write_stalled_at is not None or self._transport.is_closing()):
-            # A closing transport waits for a peer that may never read; nothing but an abort ends it.
-            since = self.received_at if self._write_stalled_at is None else self._write_stalled_at
-            if now - since > options.write_timeout_s:
-                self.abort("write_timeout")
-                return
+        waits_since = self._waits_for_device_since
+        if waits_since is not None and options.write_timeout_s and now - waits_since > options.write_timeout_s:
+            self.abort("write_timeout")
         if self._close_reason is not None or not self._is_reading:
             return
         if not self.frames and options.first_frame_timeout_s and now - self.opened_at > options.first_frame_timeout_s:
@@ -391,32 +385,3 @@ class Connection(asyncio.Protocol):
 
 def _is_ordinary_reset(exc: Exception) -> bool:
     return isinstance(exc, (ConnectionResetError, BrokenPipeError, ConnectionAbortedError))
-
-
-def peer_name(address: object) -> str:
-    """Return what `socket.accept` gave as address in the form of `Connection.peer`."""
-    if isinstance(address, tuple) and len(address) >= 2:
-        host, port = address[0], address[1]
-        return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
-    return "unix"
-
-
-ConsumerFactory = Callable[[Connection], Consumer]
-"""Makes the consumer of a new connection."""
-
-DESCRIPTOR_ERRORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-"""What `accept` fails with when the process or the machine has run out of something."""
-
-
-def set_keepalive(sock: socket.socket) -> None:
-    """Let the kernel notice a peer that vanished: idle 60 s, then 4 probes 15 s apart; unacknowledged data 30 s."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (
-        ("TCP_KEEPIDLE", 60),
-        ("TCP_KEEPINTVL", 15),
-        ("TCP_KEEPCNT", 4),
-        ("TCP_USER_TIMEOUT", 30_000),
-    ):
-        # Names differ between systems; those that a system does not have keep its default.
-        if hasattr(socket, name):
-            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

@@ -4,12 +4,14 @@ Order (design: lifecycle), all inside one deadline:
 
 1. listeners stop accepting;
 2. devices: what the kernel has received already is read, then reading ends and idle connections close;
-3. busy handlers finish;
-4. the hub flushes, outboxes run empty;
-5. subscribers are closed with 1012;
-6. what is left is cancelled, then aborted.
+3. busy handlers finish, and what waits for a held topic is published;
+4. what did not finish is cancelled;
+5. the hub flushes, outboxes run empty;
+6. subscribers are closed with 1012;
+7. what is left is aborted.
 
-Idle connections do not hold the drain up: it is over as soon as nothing is busy.
+Idle connections do not hold the drain up: it is over as soon as nothing is busy. Each step leaves time for those after
+it, so that a handler that never returns costs no subscriber its goodbye.
 """
 
 from __future__ import annotations
@@ -23,62 +25,79 @@ from portcast.runtime.listener import Listener
 from portcast.runtime.registry import Registry
 
 POLL_S = 0.01
-"""How often the drain looks whether something is still busy. It runs once in a process's life, so it may poll."""
+"""How often the drain looks whether something is still busy. What it waits for lies in four places (tasks, inboxes,
+outboxes, sockets), each of which would pay for telling it all the time; it runs once in a process's life."""
 LAST_READ_S = 0.25
 """Longest time for reading what the kernel had received when the drain began."""
-CANCEL_SHARE = 0.1
-"""The last part of the deadline, kept for cancelling and aborting (at most `CANCEL_MOST_S`)."""
-CANCEL_MOST_S = 1.0
+STEP_SHARE = 0.1
+"""The part of the deadline that is kept for each of the steps after the handlers, at most `STEP_MOST_S`."""
+STEP_MOST_S = 0.5
+ABORT_LEAST_S = 0.05
+"""Tasks and transports need a few turns of the loop to end, even when there is no time left."""
 
 
 async def drain(listeners: Sequence[Listener], registry: Registry, hub: Hub, *, timeout_s: float, emit: Emit) -> None:
-    """Stop everything in order within ``timeout_s`` seconds.
+    """Stop everything in order within ``timeout_s`` seconds, give or take `ABORT_LEAST_S`.
 
     Cancelling it leaves connections open; call `abort_all` then.
     """
     loop = asyncio.get_running_loop()
     started = loop.time()
     deadline = started + timeout_s
-    soft = deadline - min(CANCEL_MOST_S, timeout_s * CANCEL_SHARE)
+    step = min(STEP_MOST_S, timeout_s * STEP_SHARE)
     emit(DrainStarted(len(registry), len(hub.subscribers), timeout_s))
-    for listener in listeners:
-        await listener.stop()
-    await _last_read(registry, min(soft, started + LAST_READ_S))
-    for connection in registry:
-        connection.end("drain")
-    await _until(lambda: not any(c.is_busy for c in registry) and not registry.tasks, soft)
-    busy = len(registry.tasks)
-    hub.flush()
-    await _until(lambda: hub.is_idle, soft)
-    hub.close("server is restarting")
-    await _until(lambda: not hub.subscribers and not len(registry), soft)
-    left = (len(registry), len(hub.subscribers))
-    await abort_all(registry, hub, until=deadline)
-    problems = [
-        f"{number} {what}"
-        for number, what in (
-            (busy, "handlers cancelled"),
-            (left[0], "devices aborted"),
-            (left[1], "subscribers aborted"),
-        )
-        if number
-    ]
-    emit(DrainFinished(loop.time() - started, not problems, ", ".join(problems)))
+    try:
+        for listener in listeners:
+            await listener.stop()
+        await _last_read(registry, min(deadline - 4 * step, started + LAST_READ_S))
+        for connection in registry:
+            connection.end("drain")
+        await _until(lambda: not _is_busy(registry), deadline - 4 * step)
+        cancelled = len(registry.tasks)
+        unfinished = {connection.id for connection in registry if not connection.is_handled}
+        for connection in registry:
+            if connection.id in unfinished:
+                connection.abort("aborted")
+        await _until(lambda: not _is_busy(registry), deadline - 3 * step)
+        hub.flush()
+        await _until(lambda: hub.is_idle, deadline - 2 * step)
+        hub.close("server is restarting")
+        await _until(lambda: not hub.subscribers and not len(registry), deadline - step)
+        aborted = unfinished | {connection.id for connection in registry}
+        left = {
+            "handlers cancelled": cancelled,
+            "devices aborted": len(aborted),
+            "subscribers aborted": len(hub.subscribers),
+        }
+        await abort_all(registry, hub, until=deadline)
+    except asyncio.CancelledError:
+        emit(DrainFinished(loop.time() - started, is_clean=False, detail="cut short"))
+        raise
+    detail = ", ".join(f"{number} {what}" for what, number in left.items() if number)
+    emit(DrainFinished(loop.time() - started, not detail, detail))
+
+
+def _is_busy(registry: Registry) -> bool:
+    return bool(registry.tasks) or any(connection.is_busy for connection in registry)
 
 
 async def abort_all(registry: Registry, hub: Hub, *, until: float) -> None:
-    """Cancel every handler and abort every connection; wait for handlers until the given loop time."""
+    """Cancel every handler and abort every connection; wait for handlers until the given loop time.
+
+    Handlers that ignore their cancellation are reported and left alone.
+    """
+    loop = asyncio.get_running_loop()
     for connection in registry:
         connection.abort("aborted")
     hub.abort()
-    await _until(lambda: not registry.tasks and not len(registry), until)
+    await _until(lambda: not registry.tasks and not len(registry), max(until, loop.time() + ABORT_LEAST_S))
     for connection in registry:
         connection.abandon()
     registry.close()
 
 
 async def _last_read(registry: Registry, until: float) -> None:
-    """Let the loop read what is there; over when a whole turn brought nothing new."""
+    """Let the loop read what is there; over when some turns brought nothing new."""
     loop = asyncio.get_running_loop()
     before = -1
     while loop.time() < until:
@@ -91,5 +110,5 @@ async def _last_read(registry: Registry, until: float) -> None:
 
 async def _until(condition: Callable[[], bool], deadline: float) -> None:
     loop = asyncio.get_running_loop()
-    while not condition() and loop.time() < deadline:
+    while not condition() and loop.time() < deadline:  # noqa: ASYNC110 - nobody could set an event, see POLL_S
         await asyncio.sleep(POLL_S)

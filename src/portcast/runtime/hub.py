@@ -6,13 +6,15 @@ The life of a publication here:
    Because the audience is taken at publish time, whoever subscribes later does not get the run from here and may
    read it from history instead: there is no window in which something is lost or doubled.
 2. At the end of the tick `flush` encodes each run once per encoding in use and offers the same batch to every
-   subscriber (`portcast.delivery.Outbox` decides: written, held or gone). Nothing awaits while subscribers are walked.
+   subscriber (`portcast.delivery.Outbox` decides: written, held or gone). Nothing awaits while subscribers are walked,
+   and nobody is removed: who must go goes after the walk.
 3. A topic is *held* while too much waits for the flush, or while a subscriber in its audience holds (its outbox is
-   over the soft limit and its patience lasts). Publishers ask `is_held` first and `wait_released` if so; they are let
-   in again one by one, so that the second finds the topic held by the first.
+   over the soft limit) and has not spent the topic's patience yet. Publishers ask `is_held` first and `wait_released`
+   if so; see `portcast.runtime.turnstile` for how they are let in again.
 
-Invariants: a held topic is looked at again after each flush and each change of standing; `_pending` is never larger
-than the hard limit plus one run, because passing it flushes at once.
+Invariants: a held topic is looked at again after each flush, each change of standing and each review; what is pending
+is never larger than the limits of `deliver` plus one run, because passing them flushes at once. Each publication is
+counted once for each subscriber in its audience: ``delivered + dropped + waiting``.
 
 The hub knows no broker, no socket and no handler. It needs a loop for `time`, `call_soon` and `call_at` only.
 """
@@ -20,54 +22,44 @@ The hub knows no broker, no socket and no handler. It needs a loop for `time`, `
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from portcast.config import TopicOptions
 from portcast.delivery import Batch, Encoding, FlushPacer, OutboxLimits, Sink, SinkOwner, Standing
 from portcast.events import Emit, SubscriberClosed, SubscriberDemoted, SubscriberOpened, SubscriberSlow
 from portcast.publication import Run
+from portcast.runtime.audience import Audiences
 from portcast.runtime.clock import Clock, Timer
 from portcast.runtime.subscriber import CLOSE_RESTART, CLOSE_SLOW, Subscriber
-from portcast.topics import SubscriptionIndex, matches
+from portcast.runtime.turnstile import Turnstile
 
-MAX_TOPIC_STATES = 65_536
-"""Topics whose audience is remembered; past it the idle ones are forgotten and found again when needed."""
-
-
-class _Topic:
-    """What the hub remembers of one topic."""
-
-    __slots__ = ("audience", "name", "options", "version", "waiters")
-
-    def __init__(self, name: str, options: TopicOptions) -> None:
-        self.name = name
-        self.options = options
-        self.audience: frozenset[Subscriber] = frozenset()
-        self.version = -1
-        self.waiters: deque[Callable[[], None]] = deque()
+REVIEW_S = 1.0
+"""How often ages and allowances are looked at when nothing calls for it sooner."""
+LATE_S = 0.001
+"""Added to each look, so that it finds passed what it came for in spite of rounding."""
+MESSAGES_PER_HARD = 64
+"""Messages that may wait for the flush, in hard limits. Pacing lets a loaded hub collect far more than one client's
+limit, and bytes bound it; empty messages have none."""
 
 
-class _Pending:
+class _Pending(NamedTuple):
     """A run that waits for the flush, with those who shall get it."""
 
-    __slots__ = ("audience", "run")
-
-    def __init__(self, run: Run, audience: frozenset[Subscriber]) -> None:
-        self.run = run
-        self.audience = audience
+    run: Run
+    audience: frozenset[Subscriber]
 
 
 @dataclass(frozen=True, slots=True)
 class HubStatistics:
-    """A snapshot of the hub.
+    """A snapshot of the hub. A publication counts once for each subscriber that it was published to.
 
     Attributes:
         subscribers: connected now.
         delivered: publications handed to clients' transports, all clients together, since start.
         dropped: publications that were waiting for a client when it was removed.
-        waiting: publications that wait for clients now.
+        waiting: publications that wait for clients now, for the flush or in their outboxes.
         flushes: how often the hub flushed.
         slow: how often a subscriber passed its soft limit.
         demoted: how often one used up its patience.
@@ -97,24 +89,34 @@ class Hub:
         topics: Mapping[str, TopicOptions],
         emit: Emit,
     ) -> None:
+        """Prepare a hub without subscribers.
+
+        Args:
+            clock: the loop.
+            limits: of each subscriber's outbox, and of what waits for the flush.
+            flush_duty: largest share of the loop spent in flushing.
+            default: for topics that no filter matches.
+            topics: options by topic filter; the first that matches a topic counts.
+            emit: takes what happens.
+        """
         self._clock = clock
         self._limits = limits
         self._pacer = FlushPacer(flush_duty)
-        self._default = default
-        self._options = dict(topics)
         self._emit = emit
         # Who listens to what.
-        self._index: SubscriptionIndex[Subscriber] = SubscriptionIndex()
         self._subscribers: set[Subscriber] = set()
-        self._topics: dict[str, _Topic] = {}
+        self._audiences = Audiences(default, topics)
+        self._close_reason: str | None = None
         # What waits for the flush.
         self._pending: list[_Pending] = []
-        self._pending_bytes = 0
-        self._pending_messages = 0
+        self._pending_bytes = self._pending_messages = 0
         self._flush_timer: Timer | None = None
-        # Who holds publishers, and the topics on which somebody waits for that.
+        # While flushing: those who must go after it, and why.
+        self._is_flushing = False
+        self._excessive: dict[Subscriber, str] = {}
+        # Who holds publishers, and who waits for that, by topic.
         self._holding: set[Subscriber] = set()
-        self._waited_for: dict[str, _Topic] = {}
+        self._turnstile = Turnstile(clock, self.is_held, lambda: limits.soft_messages - self._pending_messages)
         self._review_timer: Timer | None = None
         self._review_due = 0.0
         # Counters of subscribers that are gone, and of the hub itself.
@@ -140,6 +142,9 @@ class Hub:
     ) -> Subscriber:
         """Add a subscriber and offer it ``replay`` before anything live.
 
+        It may be closed already when this returns: once `close` or `abort` was called, or by a replay beyond its
+        limits.
+
         Args:
             filters: valid topic filters; a publication that matches several arrives once.
             encoding: how publications are written for this client.
@@ -151,60 +156,54 @@ class Hub:
         """
         now = self._clock.time()
         subscriber = Subscriber(self, filters, encoding, sink, self._limits, now, transport=transport, peer=peer)
-        subscriber.outbox.patience.full_s = self._default.patience_s
         bind(subscriber)
         self._subscribers.add(subscriber)
-        for one in subscriber.filters:
-            self._index.add(one, subscriber)
+        self._audiences.add(subscriber)
         self._emit(SubscriberOpened(subscriber.id, transport, subscriber.filters, peer))
+        if self._close_reason is not None:
+            subscriber.close(CLOSE_RESTART, self._close_reason)
+            return subscriber
         for batch in replay:
             subscriber.offer(batch, now)
-        self._arm_review(now)
+        self._arm_review(now, REVIEW_S)
         return subscriber
 
     def unsubscribe(self, subscriber: Subscriber, reason: str) -> None:
         """Remove a subscriber; what waits for it counts as dropped. Does nothing the second time."""
         if subscriber not in self._subscribers:
             return
-        now = self._clock.time()
+        outbox = subscriber.outbox
         self._subscribers.discard(subscriber)
         self._holding.discard(subscriber)
-        for one in subscriber.filters:
-            self._index.remove(one, subscriber)
-        subscriber.outbox.discard()
-        self._delivered += subscriber.outbox.delivered
-        self._dropped += subscriber.outbox.dropped
+        self._audiences.remove(subscriber)
+        outbox.discard()
+        outbox.dropped += sum(len(one.run) for one in self._pending if subscriber in one.audience)
+        self._delivered += outbox.delivered
+        self._dropped += outbox.dropped
+        seconds = self._clock.time() - subscriber.opened_at
         self._emit(
-            SubscriberClosed(
-                subscriber.id,
-                subscriber.transport,
-                reason,
-                subscriber.outbox.delivered,
-                subscriber.outbox.dropped,
-                now - subscriber.opened_at,
-            )
+            SubscriberClosed(subscriber.id, subscriber.transport, reason, outbox.delivered, outbox.dropped, seconds)
         )
-        self._release()
+        self._turnstile.look_soon()
 
     # Publishing
 
     def deliver(self, run: Run) -> None:
         """Take a run from the broker. The hub owns ``run.payloads`` from here on."""
-        topic = self._topics.get(run.topic)
-        if topic is None or topic.version != self._index.version:
-            topic = self._look_up(run.topic)
-        audience = topic.audience
+        audience = self._audiences.of(run.topic).audience
         if not audience:
             return
-        pending = self._pending
-        last = pending[-1] if pending else None
+        self._pending_messages += len(run.payloads)
+        self._pending_bytes += sum(map(len, run.payloads))
+        last = self._pending[-1] if self._pending else None
         if last is not None and last.audience is audience and last.run.is_continued_by(run):
             last.run.payloads += run.payloads
         else:
-            pending.append(_Pending(run, audience))
-        self._pending_messages += len(run.payloads)
-        self._pending_bytes += sum(map(len, run.payloads))
-        if self._pending_bytes > self._limits.hard_bytes:
+            self._pending.append(_Pending(run, audience))
+        limits = self._limits
+        if (
+            self._pending_bytes > limits.hard_bytes or self._pending_messages > limits.hard_messages * MESSAGES_PER_HARD
+        ) and not self._is_flushing:
             self.flush()
         elif self._flush_timer is None:
             now = self._clock.time()
@@ -213,51 +212,31 @@ class Hub:
                 self._clock.call_soon(self.flush) if delay <= 0 else self._clock.call_at(now + delay, self.flush)
             )
 
-    def _look_up(self, name: str) -> _Topic:
-        topic = self._topics.get(name)
-        if topic is None:
-            if len(self._topics) >= MAX_TOPIC_STATES:
-                self._topics = dict(self._waited_for)
-            topic = self._topics[name] = _Topic(name, self._options_of(name))
-        if topic.version != self._index.version:
-            audience = frozenset(self._index.match(name))
-            if audience != topic.audience:
-                topic.audience = audience
-                patience = topic.options.patience_s
-                for subscriber in audience:
-                    if subscriber.outbox.patience.full_s < patience:
-                        subscriber.outbox.patience.full_s = patience
-            topic.version = self._index.version
-        return topic
-
     def set_topic_options(self, topic_filter: str, options: TopicOptions) -> None:
         """Set how the topics of a filter treat slow consumers; the first filter that matches a topic counts."""
-        self._options.setdefault(topic_filter, options)
-        for topic in self._topics.values():
-            topic.options = self._options_of(topic.name)
-
-    def _options_of(self, name: str) -> TopicOptions:
-        for one, options in self._options.items():
-            if matches(one, name):
-                return options
-        return self._default
+        self._audiences.set_options(topic_filter, options)
+        self._turnstile.look_soon()
 
     def is_held(self, name: str) -> bool:
         """True while publishers of this topic should wait: see `wait_released` and `when_released`."""
         if not self._pending_messages and not self._holding:
             return False
-        topic = self._look_up(name)
-        if not topic.audience or topic.options.patience_s <= 0:
+        audience, patience_s = self._audiences.of(name)
+        if not audience or patience_s <= 0:
             return False
         if self._pending_bytes > self._limits.soft_bytes or self._pending_messages > self._limits.soft_messages:
             return True
-        return bool(self._holding) and not self._holding.isdisjoint(topic.audience)
+        if not self._holding:
+            return False
+        now = self._clock.time()
+        return any(one in audience and one.outbox.patience.spent(now) < patience_s for one in self._holding)
 
     def when_released(self, name: str, callback: Callable[[], None]) -> None:
-        """Call back once, on the loop, when the topic is no longer held; callers are served in order, one at a time."""
-        topic = self._look_up(name)
-        topic.waiters.append(callback)
-        self._waited_for[name] = topic
+        """Call back once, on the loop and never from within this call, when the topic is not held.
+
+        The callers of a topic are served in order, and each finds the topic as the one before has left it.
+        """
+        self._turnstile.wait(name, callback)
 
     async def wait_released(self, name: str) -> None:
         """Wait until the topic is not held. Cancelling leaves nothing behind but a callback that does nothing."""
@@ -266,42 +245,43 @@ class Hub:
             self.when_released(name, lambda f=future: None if f.done() else f.set_result(None))  # type: ignore[misc]
             await future
 
-    def _release(self) -> None:
-        for name, topic in list(self._waited_for.items()):
-            while topic.waiters and not self.is_held(name):
-                topic.waiters.popleft()()
-            if not topic.waiters:
-                self._waited_for.pop(name, None)
-
     # Flushing
 
     def flush(self) -> None:
-        """Offer everything pending to its audiences now."""
+        """Offer everything pending to its audiences now. Does nothing when called from within itself."""
+        if self._is_flushing:
+            return
         if self._flush_timer is not None:
             self._flush_timer.cancel()
             self._flush_timer = None
-        pending = self._pending
+        pending, self._pending = self._pending, []
         if not pending:
             return
-        self._pending = []
         self._pending_bytes = self._pending_messages = 0
         started = self._clock.time()
-        for one in pending:
-            run = one.run
-            batches: dict[int, Batch] = {}
-            for subscriber in one.audience:
-                if subscriber.is_closed:
-                    continue
-                encoding = subscriber.encoding
-                batch = batches.get(id(encoding))
-                if batch is None:
-                    batch = batches[id(encoding)] = encoding.encode(run)
-                subscriber.offer(batch, started)
+        self._is_flushing = True
+        try:
+            for run, audience in pending:
+                self._offer(run, audience, started)
+        finally:
+            self._is_flushing = False
+        excessive, self._excessive = self._excessive, {}
+        for subscriber, reason in excessive.items():
+            self._remove(subscriber, reason)
         self._flushes += 1
-        ended = self._clock.time()
-        self._pacer.flushed(started, ended)
-        if self._waited_for:
-            self._release()
+        self._pacer.flushed(started, self._clock.time())
+        self._turnstile.look_soon()
+
+    def _offer(self, run: Run, audience: frozenset[Subscriber], now: float) -> None:
+        batches: dict[int, Batch] = {}
+        for subscriber in audience:
+            if subscriber.is_closed:
+                continue
+            encoding = subscriber.encoding
+            batch = batches.get(id(encoding))
+            if batch is None:
+                batch = batches[id(encoding)] = encoding.encode(run)
+            subscriber.offer(batch, now)
 
     # Slow consumers
 
@@ -319,17 +299,29 @@ class Hub:
                 self._emit(SubscriberDemoted(subscriber.id, outbox.waiting_messages, outbox.waiting_bytes))
             if standing is Standing.HOLDING:
                 self._holding.add(subscriber)
-                self._arm_review(now)
+                self._arm_review(now, self._next_look(subscriber, now))
             else:
                 self._holding.discard(subscriber)
-                self._release()
+                self._turnstile.look_soon()
         if reason := outbox.excess(now):
-            self._removed += 1
-            subscriber.close(CLOSE_SLOW, reason)
+            if self._is_flushing:
+                self._excessive[subscriber] = reason
+            else:
+                self._remove(subscriber, reason)
 
-    def _arm_review(self, now: float) -> None:
-        """See to it that ages and allowances are looked at in time: every second, sooner while somebody holds."""
-        due = now + min([1.0, *(s.outbox.patience.remaining(now) for s in self._holding)]) + 0.001
+    def _remove(self, subscriber: Subscriber, reason: str) -> None:
+        self._removed += 1
+        subscriber.close(CLOSE_SLOW, reason)
+
+    def _next_look(self, subscriber: Subscriber, now: float) -> float:
+        """Return in how many seconds one that holds may have used up the patience of some topic, or its own."""
+        patience = subscriber.outbox.patience
+        spent = patience.spent(now)
+        return min([REVIEW_S, *(patience.until(one, now) for one in self._audiences.patiences if one > spent)])
+
+    def _arm_review(self, now: float, within_s: float) -> None:
+        """See to it that ages and allowances are looked at in time. An earlier look that is due stays."""
+        due = now + within_s + LATE_S
         if self._review_timer is not None:
             if self._review_due <= due:
                 return
@@ -343,8 +335,9 @@ class Hub:
         for subscriber in list(self._subscribers):
             if subscriber.outbox.waiting_messages:
                 self.review(subscriber, now)
+        self._turnstile.look_soon()
         if self._subscribers:
-            self._arm_review(now)
+            self._arm_review(now, min([REVIEW_S, *(self._next_look(one, now) for one in self._holding)]))
 
     # Ending
 
@@ -359,36 +352,43 @@ class Hub:
         return tuple(self._subscribers)
 
     def close(self, reason: str) -> None:
-        """Say goodbye to every subscriber with 1012 (service restart); what waits for them is written first."""
+        """Say goodbye to every subscriber, and to whoever still comes, with 1012 (service restart).
+
+        What is being written to a subscriber is finished; what is queued behind it is lost and counted, so wait for
+        `is_idle` first.
+        """
         self.flush()
+        self._close_reason = reason
         for subscriber in list(self._subscribers):
             subscriber.sink.close(CLOSE_RESTART, reason)
 
     def abort(self) -> None:
-        """End every subscriber at once and stop all timers."""
+        """End every subscriber at once, stop all timers and let everybody go who waits."""
+        if self._close_reason is None:
+            self._close_reason = "server is stopping"
         for subscriber in list(self._subscribers):
             subscriber.abort("aborted")
+        self._pending.clear()
+        self._pending_bytes = self._pending_messages = 0
+        self._turnstile.let_all_in()
         for timer in (self._flush_timer, self._review_timer):
             if timer is not None:
                 timer.cancel()
         self._flush_timer = self._review_timer = None
-        for topic in list(self._waited_for.values()):
-            while topic.waiters:
-                topic.waiters.popleft()()
-        self._waited_for.clear()
 
     def count(self, topic: str) -> int:
         """Return how many subscribers a topic has now."""
-        return len(self._look_up(topic).audience)
+        return len(self._audiences.of(topic).audience)
 
     def statistics(self) -> HubStatistics:
         """Return a snapshot."""
         outboxes = [s.outbox for s in self._subscribers]
+        pending = sum(len(run) * sum(not one.is_closed for one in audience) for run, audience in self._pending)
         return HubStatistics(
             subscribers=len(outboxes),
             delivered=self._delivered + sum(o.delivered for o in outboxes),
             dropped=self._dropped + sum(o.dropped for o in outboxes),
-            waiting=sum(o.waiting_messages for o in outboxes) + self._pending_messages,
+            waiting=sum(o.waiting_messages for o in outboxes) + pending,
             flushes=self._flushes,
             slow=self._slow,
             demoted=self._demoted,

@@ -57,7 +57,7 @@ class InboxConsumer:
             connection: whose frames are handled.
             handler: the user's function.
             limit: frames that wait before reading stops.
-            max_bad_frames: frames in a row that the codec may refuse, less one; 0 for any number.
+            max_bad_frames: so many frames in a row that the codec refuses end the connection; 0 for never.
             tasks: keeps the task alive and known to whoever waits for it at shutdown.
             emit: takes what happens.
         """
@@ -124,7 +124,7 @@ class InboxConsumer:
         return lost
 
     def abort(self) -> int:
-        """See `Consumer.abort`."""
+        """See `Consumer.abort`. A frame that is being handled counts as lost, whatever becomes of it."""
         lost = self.discard() + self._is_handling
         self._has_ended = True
         if self.task is None:
@@ -135,6 +135,8 @@ class InboxConsumer:
 
     def abandon(self) -> None:
         """Report a handler that goes on although it was cancelled."""
+        if self.task is None or self.task.done():
+            return
         self._emit(HandlerAbandoned(self._connection.id, ListenerName(self._connection.listener), self._handler.name))
 
     async def receive(self) -> bytes:
@@ -144,6 +146,8 @@ class InboxConsumer:
                 f"{self._handler.name} is called once per message; leave out its message parameter to iterate over "
                 "the connection"
             )
+        if self._waiter is not None:
+            raise RuntimeError("another task waits for the next frame of this connection already")
         self._is_handling = False
         frame = await self._next()
         if frame is None:
@@ -194,6 +198,7 @@ class InboxConsumer:
             except CodecError as error:
                 self._rejected(error)
             except Exception as error:  # noqa: BLE001 - whatever a user's handler raises costs its message only
+                self._bad_in_a_row = 0
                 self._failed(error)
             self._is_handling = False
             handled += 1

@@ -1,20 +1,23 @@
 """One bound address: accepts sockets and makes connections of them.
 
-The accept loop is our own (`loop.sock_accept`), because `asyncio.Server` cannot pause accepting, logs a traceback
-per failed accept and waits for connections in a way that differs between Python versions.
+The accept loop is our own, because `asyncio.Server` cannot pause accepting, logs a traceback per failed accept and
+waits for connections in a way that differs between Python versions. It waits until the socket is readable and accepts
+then: `loop.sock_accept` would lose a connection that comes at the moment in which it is cancelled, and would take one
+more after a suspension. It needs a loop with `add_reader`: any on Unix, `asyncio.SelectorEventLoop` on Windows.
 
-States: *bound* → *accepting* ⇄ *paused* (no room, or no descriptors; ends by itself) or *suspended* (by the user; ends
-by `resume`) → *stopped*. While a listener does not accept, up to ``backlog`` connections wait in the kernel.
+States: *new* → *bound* → *accepting* ⇄ *paused* (no room, or no descriptors; ends by itself) or *suspended* (by the
+user; ends by `resume`) → *stopped*. While a listener does not accept, up to ``backlog`` connections wait in the kernel.
+
+The loop is one task. It is never cancelled: that could lose a socket between accept and connection. Whoever changes
+the state wakes it, and it looks at the state again.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import os
 import socket
-import stat
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +25,6 @@ from typing import Literal
 
 from portcast.address import Address
 from portcast.config import ListenerOptions
-from portcast.errors import ListenError
 from portcast.events import (
     ConnectionClosed,
     ConnectionOpened,
@@ -33,14 +35,9 @@ from portcast.events import (
     ListenerStopped,
 )
 from portcast.framing import Framing, describe
-from portcast.runtime.connection import (
-    DESCRIPTOR_ERRORS,
-    Connection,
-    Consumer,
-    ConsumerFactory,
-    peer_name,
-    set_keepalive,
-)
+from portcast.runtime.bind import bound_socket, close_listening
+from portcast.runtime.connection import Connection
+from portcast.runtime.consumer import Consumer
 from portcast.runtime.registry import Registry
 from portcast.types import ListenerName
 
@@ -49,7 +46,13 @@ ACCEPTS_PER_TICK = 64
 DESCRIPTOR_PAUSE_S = 0.1
 """How long accepting pauses when the process is out of file descriptors."""
 
-State = Literal["bound", "accepting", "paused", "suspended", "stopped"]
+DESCRIPTOR_ERRORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""What `accept` fails with when the process or the machine has run out of something."""
+
+ConsumerFactory = Callable[[Connection], Consumer]
+"""Makes the consumer of a new connection."""
+
+State = Literal["new", "bound", "accepting", "paused", "suspended", "stopped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,8 @@ class ListenerStatistics:
         frames: frames received since start, those of open connections included.
         bytes_received: bytes received since start.
         bytes_sent: bytes sent since start.
-        errors: connections that ended for a reason that is a fault, by reason.
+        errors: connections that ended for a reason that is a fault, by reason; ``accept``: sockets that never became
+            a connection.
     """
 
     connections: int
@@ -113,13 +117,14 @@ class Listener:
         self.target = target
         self.options = options
         self.now = now
-        self.state: State = "bound"
+        self.state: State = "new"
         self._make_consumer = make_consumer
         self._registry = registry
         self._emit = emit
         self._socket: socket.socket | None = None
         self._task: asyncio.Task[None] | None = None
-        self._may_accept = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._pause_timer: asyncio.TimerHandle | None = None
         # Counters: totals of connections that ended; open ones are added when asked.
         self._open: set[Connection] = set()
         self._accepted = self._frames = self._received = self._sent = 0
@@ -134,17 +139,8 @@ class Listener:
         Raises:
             ListenError: the address cannot be bound; it says why and what to do.
         """
-        try:
-            sock = _bound_unix(self.address.path) if self.address.scheme == "unix" else _bound_tcp(self.address)
-        except OSError as error:
-            raise _listen_error(self.address, error) from error
-        try:
-            sock.setblocking(False)
-            sock.listen(self.options.backlog)
-        except OSError as error:
-            sock.close()
-            raise _listen_error(self.address, error) from error
-        self._socket = sock
+        sock = self._socket = bound_socket(self.address, self.options.backlog)
+        self.state = "bound"
         if self.address.scheme == "tcp":
             self.address = self.address.with_port(sock.getsockname()[1])
             if not self._has_own_name:
@@ -154,7 +150,6 @@ class Listener:
         """Begin to accept."""
         assert self._socket is not None, "bind comes first"
         self.state = "accepting"
-        self._may_accept.set()
         self._task = asyncio.get_running_loop().create_task(self._accept_all(self._socket), name=f"accept {self.name}")
         self._emit(ListenerStarted(self.name, self.address.url, self.framing_text, self.target))
 
@@ -171,20 +166,20 @@ class Listener:
     async def stop(self) -> None:
         """Stop accepting for good and close the socket; connections that are open stay.
 
-        What waits in the backlog is reset by the kernel. Cancelling leaves the socket closed.
+        What waits in the backlog is reset by the kernel. Cancelling leaves the socket closed, or about to be.
         """
+        has_started = self.state not in ("new", "bound", "stopped")
+        self._set_state("stopped")
         task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
-            if self.address.scheme == "unix":
-                _unlink_socket(self.address.path)
-        if self.state != "stopped":
-            self.state = "stopped"
-            self._emit(ListenerStopped(self.name))
+        try:
+            if task is not None:
+                await asyncio.wait([task])
+        finally:
+            sock, self._socket = self._socket, None
+            if sock is not None:
+                close_listening(sock, self.address)
+            if has_started:
+                self._emit(ListenerStopped(self.name))
 
     @property
     def framing_text(self) -> str:
@@ -210,80 +205,84 @@ class Listener:
         return self._registry.has_room and (not limit or len(self._open) < limit)
 
     def _look_for_room(self) -> None:
-        if self.state == "paused" and not self._may_accept.is_set() and self._has_room:
+        if self.state == "paused" and self._pause_timer is None and self._has_room:
             self._unpause()
 
     def _pause(self, state: State, reason: Literal["max_connections", "descriptors", "suspended"], detail: str) -> None:
-        self.state = state
-        self._may_accept.clear()
+        self._set_state(state)
         self._emit(ListenerPaused(self.name, reason, detail))
 
     def _unpause(self) -> None:
-        self.state = "accepting"
-        self._may_accept.set()
+        self._set_state("accepting")
         self._emit(ListenerResumed(self.name))
+
+    def _set_state(self, state: State) -> None:
+        self.state = state
+        self._wake.set()
+        if self._pause_timer is not None:
+            self._pause_timer.cancel()
+            self._pause_timer = None
 
     async def _accept_all(self, sock: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        while True:
-            await self._may_accept.wait()
-            if not self._has_room:
+        while self.state != "stopped":
+            if self.state == "accepting" and not self._has_room:
                 self._pause("paused", "max_connections", f"{self._registry.sockets} connections in the process")
+            self._wake.clear()
+            if self.state != "accepting":
+                await self._wake.wait()
                 continue
+            loop.add_reader(sock, self._wake.set)
             try:
-                accepted = [await loop.sock_accept(sock)]
-                if not self._may_accept.is_set():
-                    # Suspended while waiting; this one had been accepted already and is served.
-                    self._registry.socket_opened()
-                else:
-                    self._registry.socket_opened()
-                    self._accept_more(sock, accepted)
-            except OSError as error:
-                await self._accept_failed(error)
-                continue
-            await asyncio.gather(*(self._connect(loop, one, peer) for one, peer in accepted))
+                await self._wake.wait()
+            finally:
+                loop.remove_reader(sock)
+            if self.state == "accepting":
+                accepted = self._accept_some(sock)
+                await asyncio.gather(*(self._connect(loop, one, peer) for one, peer in accepted))
 
-    def _accept_more(self, sock: socket.socket, accepted: list[tuple[socket.socket, object]]) -> None:
-        """Take what else waits in the backlog, without a trip through the loop for each."""
+    def _accept_some(self, sock: socket.socket) -> list[tuple[socket.socket, object]]:
+        """Take what waits in the backlog, as much as there is room for, without a trip through the loop for each."""
         limit = self.options.max_connections
+        accepted: list[tuple[socket.socket, object]] = []
         while len(accepted) < ACCEPTS_PER_TICK and self._registry.has_room:
             if limit and len(self._open) + len(accepted) >= limit:
-                return
+                break
             try:
                 one, peer = sock.accept()
-            except OSError:
-                # Nothing waits, or it failed: then the next `sock_accept` meets the failure again.
-                return
+            except OSError as error:
+                self._accept_failed(error)
+                break
             one.setblocking(False)
             accepted.append((one, peer))
             self._registry.socket_opened()
+        return accepted
 
-    async def _accept_failed(self, error: OSError) -> None:
-        if error.errno in DESCRIPTOR_ERRORS:
-            self._pause("paused", "descriptors", os.strerror(error.errno or 0))
-            await asyncio.sleep(DESCRIPTOR_PAUSE_S)
-            if self.state == "paused":
-                self._unpause()
-        elif error.errno not in (errno.ECONNABORTED, errno.EPROTO, errno.EINTR):
-            # The socket itself is broken; without a pause this would spin.
+    def _accept_failed(self, error: OSError) -> None:
+        if isinstance(error, (BlockingIOError, InterruptedError)) or error.errno in (errno.ECONNABORTED, errno.EPROTO):
+            # Nothing waits any more, or that one connection was over before it began.
+            return
+        # No descriptors, or the socket itself is broken; without a pause this would spin.
+        if error.errno not in DESCRIPTOR_ERRORS:
             self._errors["accept"] += 1
-            await asyncio.sleep(DESCRIPTOR_PAUSE_S)
+        self._pause("paused", "descriptors", os.strerror(error.errno or 0))
+        self._pause_timer = asyncio.get_running_loop().call_later(DESCRIPTOR_PAUSE_S, self._pause_is_over)
+
+    def _pause_is_over(self) -> None:
+        self._pause_timer = None
+        self._look_for_room()
 
     async def _connect(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, peer: object) -> None:
         self._accepted += 1
-        connection: list[Connection] = []
-
-        def make() -> Connection:
-            connection.append(Connection(self, peer_name(peer)))
-            return connection[0]
-
+        connection: Connection | None = None
         try:
-            await loop.connect_accepted_socket(make, sock)
-        except OSError:
-            # The peer is gone already.
+            connection = Connection(self, peer_name(peer))
+            protocol = connection
+            await loop.connect_accepted_socket(lambda: protocol, sock)
+        except Exception:  # noqa: BLE001 - the peer is gone already, or a user's framing raised: one socket's failure
             self._errors["accept"] += 1
-            sock.close()
-            if not connection or connection[0] not in self._open:
+            if connection is None or not connection.is_made:
+                sock.close()
                 self._registry.socket_closed()
 
     # What connections tell
@@ -312,67 +311,9 @@ class Listener:
         self._look_for_room()
 
 
-def _bound_tcp(address: Address) -> socket.socket:
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    infos = socket.getaddrinfo(address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    info = next((i for i in infos if i[0] == family), infos[0])
-    sock = socket.socket(info[0], socket.SOCK_STREAM)
-    try:
-        # Not SO_REUSEPORT: it would hide that another process listens there already, and share its devices.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if info[0] == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        # Accepted sockets inherit these on Linux.
-        set_keepalive(sock)
-        sock.bind(info[4])
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def _bound_unix(path: str) -> socket.socket:
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        try:
-            sock.bind(path)
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE or not _is_stale(path):
-                raise
-            os.unlink(path)
-            sock.bind(path)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def _is_stale(path: str) -> bool:
-    """Return True if the path is a socket that nobody listens on, left by a process that was killed."""
-    if not stat.S_ISSOCK(os.stat(path).st_mode):
-        return False
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            return True
-    return False
-
-
-def _unlink_socket(path: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
-
-
-def _listen_error(address: Address, error: OSError) -> ListenError:
-    problem, hint = os.strerror(error.errno or 0) if error.errno else str(error), ""
-    if isinstance(error, socket.gaierror):
-        problem, hint = f"the host {address.host!r} is unknown", "write an address of this machine"
-    elif error.errno == errno.EADDRINUSE:
-        problem, hint = "the address is in use", "stop the process that listens there, or choose another port"
-    elif error.errno in (errno.EACCES, errno.EPERM) and 0 < address.port < 1024:
-        problem = "ports below 1024 need privileges"
-        hint = "choose a port from 1024 up, or grant CAP_NET_BIND_SERVICE"
-    elif error.errno == errno.EADDRNOTAVAIL:
-        problem, hint = "this machine has no such address", "bind one of its own, or 0.0.0.0 for all"
-    return ListenError(address.url, problem, hint)
+def peer_name(address: object) -> str:
+    """Return what `socket.accept` gave as address in the form of `Connection.peer`."""
+    if isinstance(address, tuple) and len(address) >= 2:
+        host, port = address[0], address[1]
+        return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+    return "unix"

@@ -14,7 +14,8 @@ from portcast.delivery import OutboxLimits
 from portcast.events import Emit
 from portcast.listen_url import ListenerConfig
 from portcast.publication import Position
-from portcast.runtime.connection import Connection, Consumer
+from portcast.runtime.connection import Connection
+from portcast.runtime.consumer import Consumer
 from portcast.runtime.drain import abort_all, drain
 from portcast.runtime.hub import Hub
 from portcast.runtime.inbox import InboxConsumer
@@ -76,6 +77,7 @@ class Node:
         self._emit = emit
         self._now = loop.time
         self._drain: asyncio.Task[None] | None = None
+        self._orderly: asyncio.Task[None] | None = None
         self.state: NodeState = "starting"
         self.broker = broker
         self.descriptors = raise_descriptor_limit()
@@ -167,34 +169,43 @@ class Node:
         self.state = "ready"
 
     async def drain(self) -> None:
-        """Stop in order (see `portcast.runtime.drain`); a second call waits for the first."""
+        """Stop in order (see `portcast.runtime.drain`); a second call waits for the first.
+
+        Cancelling a caller does not stop the drain; `hurry` does, and then this returns soon.
+        """
         if self._drain is None:
             self.state = "draining"
-            self._drain = asyncio.ensure_future(
+            self._orderly = asyncio.ensure_future(
                 drain(self.listeners, self.registry, self.hub, timeout_s=self._options.drain_timeout_s, emit=self._emit)
             )
+            self._drain = asyncio.ensure_future(self._drain_all(self._orderly))
         await asyncio.shield(self._drain)
+
+    async def _drain_all(self, orderly: asyncio.Task[None]) -> None:
+        await asyncio.wait([orderly])
+        if not orderly.cancelled():
+            return orderly.result()
+        for listener in self.listeners:
+            await listener.stop()
+        await abort_all(self.registry, self.hub, until=self._now() + ABORT_S)
 
     def hurry(self) -> None:
         """End a running drain at once: whatever is left is aborted."""
-        if self._drain is not None and not self._drain.done():
-            self._drain.cancel()
+        if self._orderly is not None:
+            self._orderly.cancel()
 
     async def stop(self) -> None:
         """Drain unless that has happened, then let go of everything.
 
-        If the caller is cancelled, or `hurry` was called, what is left is aborted at once.
+        If the caller is cancelled, what is left is aborted at once.
         """
         try:
             await self.drain()
         except asyncio.CancelledError:
             self.hurry()
-            for listener in self.listeners:
-                await listener.stop()
-            await abort_all(self.registry, self.hub, until=self._now() + ABORT_S)
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
+            assert self._drain is not None, "drain() makes it before it waits"
+            await asyncio.wait([self._drain])
+            raise
         finally:
             await self.broker.stop()
             self.state = "stopped"

@@ -58,8 +58,7 @@ class RelayConsumer:
             self._publish(self._topic, frames)
         if self._has_ended:
             self._connection.consumer_done()
-        else:
-            self._connection.resume_reading()
+        self._connection.resume_reading()
 
     @property
     def is_busy(self) -> bool:

@@ -60,7 +60,8 @@ class Store:
             function: takes the old value and returns the new one; it may be a coroutine function.
             default: the old value if there is none.
 
-        If ``function`` raises, or the caller is cancelled, the value stays as it was.
+        If ``function`` raises, or the caller is cancelled, the value stays as it was. A function that itself awaits an
+        update of the same key waits for ever.
         """
         lock = self._locks.get(key)
         if lock is None:

@@ -74,7 +74,9 @@ class Subscriber:
         self.close_reason = ""
 
     def offer(self, batch: Batch, now: float) -> None:
-        """Give a batch to the client, now or when it has taken what came before."""
+        """Give a batch to the client, now or when it has taken what came before. Does nothing once closed."""
+        if self.is_closed:
+            return
         outbox = self.outbox
         if outbox.offer(batch, now):
             self.sink.write(batch)
@@ -86,8 +88,7 @@ class Subscriber:
         if self.is_closed:
             return
         self.outbox.wrote(count, size)
-        if self.outbox.standing is not Standing.HEALTHY:
-            self._hub.review(self, self._hub.now())
+        self._got_on()
 
     def on_drained(self) -> None:
         """See `SinkOwner.on_drained`."""
@@ -96,8 +97,13 @@ class Subscriber:
         batch = self.outbox.next()
         if batch is not None:
             self.sink.write(batch)
+        self._got_on()
+
+    def _got_on(self) -> None:
         if self.outbox.standing is not Standing.HEALTHY:
-            self._hub.review(self, self._hub.now())
+            now = self._hub.now()
+            self.outbox.patience.progress(now)
+            self._hub.review(self, now)
 
     def close(self, code: int, reason: str) -> None:
         """Remove the subscriber and close its connection with a code and reason; what waits is dropped and counted."""

@@ -1,0 +1,101 @@
+"""Who gets what is published on a topic, and how patient the topic is with them.
+
+The answer for a topic is remembered until somebody comes or goes. It is dropped then and not corrected: a topic that
+is never published again must not keep alive the subscribers that it once had. Topics with the same audience share one
+set, so that 65 536 topics that a thousand clients all watch cost one set of a thousand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from portcast.config import TopicOptions
+from portcast.runtime.subscriber import Subscriber
+from portcast.topics import SubscriptionIndex, matches
+
+MAX_TOPICS = 65_536
+"""Topics whose audience is remembered; past it all are forgotten and found again when needed."""
+
+
+class Topic(NamedTuple):
+    """What is known of one topic until the next change.
+
+    Attributes:
+        audience: those who get what is published now.
+        patience_s: how long each of them may hold its publishers.
+    """
+
+    audience: frozenset[Subscriber]
+    patience_s: float
+
+
+class Audiences:
+    """See the theory on top of the module.
+
+    Attributes:
+        patiences: every patience that a topic may have, the default's among them.
+    """
+
+    __slots__ = ("_default", "_index", "_options", "_shared", "_topics", "patiences")
+
+    def __init__(self, default: TopicOptions, topics: Mapping[str, TopicOptions]) -> None:
+        """Prepare without subscribers.
+
+        Args:
+            default: for topics that no filter matches.
+            topics: options by topic filter; the first that matches a topic counts.
+        """
+        self._default = default
+        self._options = dict(topics)
+        self._index: SubscriptionIndex[Subscriber] = SubscriptionIndex()
+        self._topics: dict[str, Topic] = {}
+        self._shared: dict[frozenset[Subscriber], frozenset[Subscriber]] = {}
+        self.patiences: frozenset[float] = frozenset()
+        self._note_patiences()
+
+    def add(self, subscriber: Subscriber) -> None:
+        """Let the subscriber be found by its filters."""
+        subscriber.outbox.patience.full_s = self._default.patience_s
+        for one in subscriber.filters:
+            self._index.add(one, subscriber)
+        self._forget()
+
+    def remove(self, subscriber: Subscriber) -> None:
+        """Undo `add`."""
+        for one in subscriber.filters:
+            self._index.remove(one, subscriber)
+        self._forget()
+
+    def set_options(self, topic_filter: str, options: TopicOptions) -> None:
+        """Add options; a filter that has some keeps them."""
+        self._options.setdefault(topic_filter, options)
+        self._note_patiences()
+        self._forget()
+
+    def of(self, name: str) -> Topic:
+        """Return what is known of a topic."""
+        topic = self._topics.get(name)
+        return self._look_up(name) if topic is None else topic
+
+    def _look_up(self, name: str) -> Topic:
+        if len(self._topics) >= MAX_TOPICS:
+            self._forget()
+        found = frozenset(self._index.match(name))
+        audience = self._shared.setdefault(found, found)
+        patience_s = next((o.patience_s for one, o in self._options.items() if matches(one, name)), None)
+        if patience_s is None:
+            patience_s = self._default.patience_s
+        elif patience_s > self._default.patience_s:
+            for subscriber in audience:
+                allowance = subscriber.outbox.patience
+                allowance.full_s = max(allowance.full_s, patience_s)
+        topic = self._topics[name] = Topic(audience, patience_s)
+        return topic
+
+    def _forget(self) -> None:
+        self._topics.clear()
+        self._shared.clear()
+
+    def _note_patiences(self) -> None:
+        self.patiences = frozenset({self._default.patience_s, *(o.patience_s for o in self._options.values())})

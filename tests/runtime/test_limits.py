@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import resource
+import sys
+
+import pytest
+
+from portcast.runtime.limits import connection_budget, raise_descriptor_limit
+
+
+@pytest.mark.parametrize(
+    ("descriptors", "wanted", "budget"),
+    [
+        pytest.param(1 << 20, 0, 10_000, id="plenty"),
+        pytest.param(8192, 0, 6297, id="80 % less the reserve"),
+        pytest.param(1024, 0, 563, id="usual soft limit"),
+        pytest.param(64, 0, 16, id="hardly any"),
+        pytest.param(1 << 20, 20_000, 20_000, id="wanted more than automatic"),
+        pytest.param(1024, 5000, 563, id="wanted more than possible"),
+        pytest.param(1024, 5, 5, id="wanted fewer"),
+    ],
+)
+def test_the_budget_follows_from_the_descriptors(descriptors: int, wanted: int, budget: int) -> None:
+    """min(10 000, 80 % of the descriptors - 256) unless the user says otherwise, within what is possible."""
+    assert connection_budget(descriptors, wanted) == budget
+
+
+class FakeResource:
+    """A process with limits of its own, so that a test does not change those of all tests."""
+
+    RLIMIT_NOFILE = 7
+    RLIM_INFINITY = -1
+
+    def __init__(self, soft: int, hard: int, *, refuses: bool = False) -> None:
+        self.now = (soft, hard)
+        self._refuses = refuses
+
+    def getrlimit(self, which: int) -> tuple[int, int]:
+        return self.now
+
+    def setrlimit(self, which: int, value: tuple[int, int]) -> None:
+        if self._refuses:
+            raise ValueError("not allowed to raise maximum limit")
+        self.now = value
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "refuses", "result"),
+    [
+        pytest.param(1024, 4096, False, 4096, id="raised"),
+        pytest.param(4096, 4096, False, 4096, id="is raised already"),
+        pytest.param(256, -1, True, 256, id="refused, as on macOS"),
+        pytest.param(256, -1, False, 1 << 20, id="no limit"),
+    ],
+)
+def test_the_soft_limit_is_raised_to_the_hard_one(
+    monkeypatch: pytest.MonkeyPatch, soft: int, hard: int, refuses: bool, result: int
+) -> None:
+    """What the system allows is used without asking the user."""
+    fake = FakeResource(soft, hard, refuses=refuses)
+    monkeypatch.setitem(sys.modules, "resource", fake)
+    assert raise_descriptor_limit() == result
+    assert fake.now[0] in (soft, hard)
+
+
+def test_a_system_without_such_a_limit_gets_a_cautious_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows has no such limit to ask for."""
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert raise_descriptor_limit() == 8192
+
+
+def test_the_limit_of_this_process() -> None:
+    """The real call works, and a second one changes nothing."""
+    first = raise_descriptor_limit()
+    assert raise_descriptor_limit() == first
+    assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] in (first, resource.RLIM_INFINITY)

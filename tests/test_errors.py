@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import pytest
+
+from portcast.errors import (
+    HEAD_BYTES,
+    BrokerUnavailable,
+    ChecksumError,
+    CodecError,
+    ConfigurationError,
+    ConnectionClosedError,
+    FramingError,
+    ListenError,
+    MissingDependencyError,
+    OversizeFrameError,
+    PortcastError,
+    TopicError,
+    TruncatedFrameError,
+)
+
+CASES = [
+    pytest.param(ConfigurationError("port", "is odd"), ValueError, "port: is odd", id="configuration"),
+    pytest.param(
+        ConfigurationError("port", "is odd", "take another"), ValueError, "port: is odd; take another", id="with a hint"
+    ),
+    pytest.param(TopicError("a//b", "a level is empty"), ValueError, "topic 'a//b': a level is empty", id="topic"),
+    pytest.param(
+        FramingError("a line", 3, b"abc"),
+        ValueError,
+        "malformed frame: expected a line; saw 3 bytes beginning b'abc'",
+        id="framing",
+    ),
+    pytest.param(
+        OversizeFrameError("a line", 3, bytearray(b"abc")),
+        FramingError,
+        "oversize frame: expected a line; saw 3 bytes beginning b'abc'",
+        id="oversize",
+    ),
+    pytest.param(
+        TruncatedFrameError("a line", 1, memoryview(b"a")),
+        FramingError,
+        "truncated frame: expected a line; saw 1 bytes beginning b'a'",
+        id="truncated",
+    ),
+    pytest.param(
+        ChecksumError("crc 1", 1, b"a"),
+        FramingError,
+        "checksum frame: expected crc 1; saw 1 bytes beginning b'a'",
+        id="checksum",
+    ),
+    pytest.param(CodecError("json", "not JSON"), ValueError, "json: not JSON", id="codec, encoding"),
+    pytest.param(
+        CodecError("json", "not JSON", b"{"), ValueError, "json: not JSON in a frame beginning b'{'", id="codec"
+    ),
+    pytest.param(
+        ConnectionClosedError("0a", "reset"), ConnectionError, "connection 0a has ended: reset", id="connection closed"
+    ),
+    pytest.param(
+        ListenError("tcp://h:1", "in use", "stop it"), OSError, "tcp://h:1: in use; stop it", id="listen, with a hint"
+    ),
+    pytest.param(ListenError("tcp://h:1", "in use"), OSError, "tcp://h:1: in use", id="listen"),
+    pytest.param(BrokerUnavailable("no NATS"), ConnectionError, "no NATS", id="broker"),
+    pytest.param(
+        MissingDependencyError("uvloop", "speed"), ImportError, "speed needs uvloop: pip install uvloop", id="missing"
+    ),
+]
+
+
+@pytest.mark.parametrize(("error", "builtin", "sentence"), CASES)
+def test_each_error_is_ours_and_a_builtin_and_says_what_happened(
+    error: PortcastError, builtin: type[Exception], sentence: str
+) -> None:
+    """One root to catch, the builtin that fits, and a sentence made of the facts."""
+    assert isinstance(error, PortcastError)
+    assert isinstance(error, builtin)
+    assert str(error) == sentence
+
+
+@pytest.mark.parametrize(
+    ("error", "facts"),
+    [
+        pytest.param(ConfigurationError("k", "p", "h"), {"key": "k", "problem": "p", "hint": "h"}, id="configuration"),
+        pytest.param(TopicError("t", "p"), {"topic": "t", "problem": "p"}, id="topic"),
+        pytest.param(
+            FramingError("x", 9, b"h"), {"expected": "x", "size": 9, "head": b"h", "reason": "malformed"}, id="framing"
+        ),
+        pytest.param(CodecError("c", "p", b"h"), {"codec": "c", "problem": "p", "head": b"h"}, id="codec"),
+        pytest.param(ConnectionClosedError("i", "r"), {"connection_id": "i", "reason": "r"}, id="closed"),
+        pytest.param(ListenError("a", "p", "h"), {"address": "a", "problem": "p", "hint": "h"}, id="listen"),
+        pytest.param(MissingDependencyError("p", "f"), {"package": "p", "feature": "f"}, id="missing"),
+    ],
+)
+def test_errors_keep_their_facts(error: PortcastError, facts: dict[str, object]) -> None:
+    """Programs read attributes, not sentences."""
+    assert {name: getattr(error, name) for name in facts} == facts
+
+
+def test_no_error_holds_a_whole_payload() -> None:
+    """The head is enough to recognise a protocol; the rest may be secret, or megabytes."""
+    payload = bytes(range(256)) * 10
+    assert FramingError("x", len(payload), payload).head == payload[:HEAD_BYTES]
+    assert CodecError("c", "p", payload).head == payload[:HEAD_BYTES]
+    assert TopicError("x" * 1000, "too long").topic == "x" * 80
