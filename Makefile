@@ -4,6 +4,8 @@ UV_VERSION := 0.13.9
 UV := .tools/uv-$(UV_VERSION)/bin/uv
 PY := .venv/bin/python
 export UV_PYTHON_DOWNLOADS := never
+# The certificates that this machine trusts, as pip does: company networks have their own.
+export UV_SYSTEM_CERTS := true
 # Bytecode of what the tools install is worth its disk; bytecode of our tree is not needed.
 export PYTHONDONTWRITEBYTECODE := 1
 

@@ -13,10 +13,11 @@ from portcast.framing.validation import check_at_least, size_text
 
 _QUOTE: Final = 0x22
 _CLOSERS: Final = {0x7B: 0x7D, 0x5B: 0x5D}
-# The quantifiers are possessive: without that, a string that never ends would be tried in exponentially many ways.
-_INSIDE_STRING: Final = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
+# Nothing is tried twice: without that, a string that never ends would be tried in exponentially many ways. Atomic
+# groups, not possessive ones, because CPython before 3.11.5 matches those wrongly (gh-106052).
+_INSIDE_STRING: Final = re.compile(rb'(?>(?:[^"\\]++|\\.)*)', re.DOTALL)
 # The next bracket that is not in a string, or the quote of a string that does not end in the buffer.
-_NEXT: Final = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+([{}\[\]"])', re.DOTALL)
+_NEXT: Final = re.compile(rb'(?>(?:[^"{}\[\]]++|"(?>(?:[^"\\]++|\\.)*)")*)([{}\[\]"])', re.DOTALL)
 _BETWEEN: Final = re.compile(rb"[ \t\r\n\x1e]*+")
 
 
