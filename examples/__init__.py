@@ -1,0 +1,1 @@
+"""Small apps, each run by tests/test_examples.py."""

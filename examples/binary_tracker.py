@@ -1,11 +1,18 @@
 """A binary tracker: length-prefixed frames with a CRC, decoded with `struct`, acknowledged after success.
 
-Frame: | length (2, big-endian, of what follows) | type (1) | serial (2) | body | CRC-16/X-25 (2, low byte first, of all before it) |
+```
++------------+----------+------------+--------+-------------------------------------+
+| length (2) | type (1) | serial (2) | body   | CRC-16/X-25 (2, low byte first)     |
++------------+----------+------------+--------+-------------------------------------+
+  big-endian, of what follows                   of all before it
 
-    type 1  login     body: IMEI, 8 bytes, two decimal digits each
-    type 2  position  body: latitude and longitude, 4 bytes each, signed, in 1e-7 degrees
+type 1  login     body: IMEI, 8 bytes, two decimal digits each
+type 2  position  body: latitude and longitude, 4 bytes each, signed, in 1e-7 degrees
+```
 
-    uvicorn examples.binary_tracker:app
+```sh
+uvicorn examples.binary_tracker:app
+```
 """
 
 import struct
@@ -14,9 +21,7 @@ from fastapi import FastAPI
 
 from portcast import ChecksumFraming, Connection, Gateway, LengthFieldFraming
 
-FRAMING = ChecksumFraming(
-    LengthFieldFraming(length_field_length=2, max_frame=1024), "crc16_x25", on_mismatch="discard"
-)
+FRAMING = ChecksumFraming(LengthFieldFraming(length_field_length=2, max_frame=1024), "crc16_x25", on_mismatch="discard")
 """The length field says how much follows it, so a whole frame is two bytes longer; the header stays in the frame."""
 
 LOGIN, POSITION = 1, 2

@@ -1,7 +1,9 @@
 """A handler per connection: people who type into `nc` talk to each other and to the browsers.
 
-    uvicorn examples.chat:app
-    nc 127.0.0.1 8001
+```sh
+uvicorn examples.chat:app
+nc 127.0.0.1 8001
+```
 """
 
 from fastapi import FastAPI

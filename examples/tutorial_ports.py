@@ -1,7 +1,9 @@
-"""The tutorial that everything started from: three TCP ports into one live WebSocket, finished.
+r"""The tutorial that everything started from: three TCP ports into one live WebSocket, finished.
 
-    uvicorn examples.tutorial_ports:app
-    printf 'hello\n' | nc -q1 127.0.0.1 8001        # appears on ws://127.0.0.1:8000/ws and on the page
+```sh
+uvicorn examples.tutorial_ports:app
+printf 'hello\n' | nc -q1 127.0.0.1 8001        # appears on ws://127.0.0.1:8000/ws and on the page
+```
 """
 
 from fastapi import FastAPI

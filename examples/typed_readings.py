@@ -1,8 +1,10 @@
-"""Sensors that send JSON lines, checked by a Pydantic model, kept per sensor and readable over HTTP.
+r"""Sensors that send JSON lines, checked by a Pydantic model, kept per sensor and readable over HTTP.
 
-    uvicorn examples.typed_readings:app
-    printf '{"sensor": "boiler-1", "celsius": 81.5}\n' | nc -q1 127.0.0.1 8001
-    curl http://127.0.0.1:8000/readings/boiler-1
+```sh
+uvicorn examples.typed_readings:app
+printf '{"sensor": "boiler-1", "celsius": 81.5}\n' | nc -q1 127.0.0.1 8001
+curl http://127.0.0.1:8000/readings/boiler-1
+```
 """
 
 from collections.abc import AsyncIterator
@@ -41,9 +43,7 @@ gateway = Gateway()
 
 
 @gateway.listen("tcp://127.0.0.1:8001", framing=LineFraming(max_frame=1024))
-async def on_reading(
-    reading: Reading, connection: Connection, ledger: Annotated[Ledger, Depends(get_ledger)]
-) -> None:
+async def on_reading(reading: Reading, connection: Connection, ledger: Annotated[Ledger, Depends(get_ledger)]) -> None:
     """Called once per line, in order. A line that is no Reading costs that line."""
     ledger.rows.append(reading)
     connection.state["sensor"] = reading.sensor

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway_serving import Served, port_of, serving
-
 from portcast import Gateway
 
 

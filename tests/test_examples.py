@@ -7,10 +7,10 @@ import struct
 
 import anyio
 import pytest
-from gateway_serving import take
-from serving_examples import example
 
+from gateway_serving import take
 from portcast.framing import ChecksumFraming
+from serving_examples import example
 
 pytestmark = pytest.mark.anyio
 
@@ -76,15 +76,18 @@ async def test_binary_tracker_is_acknowledged_after_its_position_is_published() 
 
 async def test_chat_visitors_hear_each_other_and_browsers_hear_all() -> None:
     """A handler per connection, for as long as it lasts."""
-    async with example("chat") as one, one.served.websocket("/ws/chat") as browser:
-        async with await anyio.connect_tcp("127.0.0.1", one.ports[0]) as ann:
-            assert await ann.receive() == b"your name?\r\n"
-            await ann.send(b"Ann\r\n")
-            assert await take(browser, 1) == ["Ann is here"]
-            async with await anyio.connect_tcp("127.0.0.1", one.ports[0]) as bob:
-                await bob.send(b"Bob\nhello\n")
-                assert await take(browser, 2) == ["Bob is here", "Bob: hello"]
-                heard = b""
-                while b"Bob: hello" not in heard:
-                    heard += await ann.receive()
-            assert await take(browser, 1) == ["Bob has left"]
+    async with (
+        example("chat") as one,
+        one.served.websocket("/ws/chat") as browser,
+        await anyio.connect_tcp("127.0.0.1", one.ports[0]) as ann,
+    ):
+        assert await ann.receive() == b"your name?\r\n"
+        await ann.send(b"Ann\r\n")
+        assert await take(browser, 1) == ["Ann is here"]
+        async with await anyio.connect_tcp("127.0.0.1", one.ports[0]) as bob:
+            await bob.send(b"Bob\nhello\n")
+            assert await take(browser, 2) == ["Bob is here", "Bob: hello"]
+            heard = b""
+            while b"Bob: hello" not in heard:
+                heard += await ann.receive()
+        assert await take(browser, 1) == ["Bob has left"]
