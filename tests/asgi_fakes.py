@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
 
 from portcast.brokers import MemoryBroker
-from portcast.config import GatewayOptions
+from portcast.config import GatewayOptions, TopicOptions
 from portcast.delivery import Batch, OutboxLimits, Sink
 from portcast.events import Event
 from portcast.history import HistoryLimits
@@ -37,6 +37,7 @@ class Peer:
         stops_after: clear ``may_take`` when so many messages have been sent; 0 for never.
         send_error: raised by `send` when set.
         receive_error: raised by `receive` when set.
+        receiving: how many calls of `receive` wait.
     """
 
     def __init__(self, *incoming: Message) -> None:
@@ -46,6 +47,7 @@ class Peer:
         self.stops_after = 0
         self.send_error: BaseException | None = None
         self.receive_error: BaseException | None = None
+        self.receiving = 0
         self._incoming: asyncio.Queue[Message] = asyncio.Queue()
         for message in incoming:
             self.says(message)
@@ -62,7 +64,11 @@ class Peer:
         """See ASGI."""
         if self.receive_error is not None:
             raise self.receive_error
-        return await self._incoming.get()
+        self.receiving += 1
+        try:
+            return await self._incoming.get()
+        finally:
+            self.receiving -= 1
 
     async def send(self, message: Message) -> None:
         """See ASGI."""
@@ -80,12 +86,18 @@ class Peer:
 
 
 class Transport:
-    """A transport that holds bytes for a peer that does not take them."""
+    """A transport that holds bytes for a peer that does not take them.
+
+    Attributes:
+        buffered: how many.
+        is_forgetful: it was closed twice and is asyncio's over TLS.
+    """
 
     def __init__(self, buffered: int = 0) -> None:
         self.buffered = buffered
         self.is_aborted = False
         self.is_closed = False
+        self.is_forgetful = False
 
     def abort(self) -> None:
         """See `asyncio.WriteTransport`."""
@@ -98,6 +110,8 @@ class Transport:
 
     def get_write_buffer_size(self) -> int:
         """See `asyncio.WriteTransport`."""
+        if self.is_forgetful:
+            raise AttributeError("'NoneType' object has no attribute '_get_write_buffer_size'")
         return self.buffered
 
 
@@ -134,18 +148,21 @@ async def started_node(
     *,
     outbox: OutboxLimits | None = None,
     history: HistoryLimits | None = None,
+    topics: Mapping[str, TopicOptions] | None = None,
 ) -> AsyncIterator[Node]:
     """A running node without listeners."""
 
     def tell(event: Event) -> None:
         emit(event)
 
+    limits = history or HistoryLimits()
     node = Node(
         [],
-        broker=MemoryBroker(history or HistoryLimits()),
+        broker=MemoryBroker(limits),
         options=GatewayOptions(drain_timeout_s=2),
         outbox=outbox or OutboxLimits(),
-        topics={},
+        topics=topics or {},
+        has_history=limits.is_enabled,
         emit=tell,
     )
     await node.start()

@@ -24,6 +24,8 @@ from fastapi import FastAPI
 from websockets.asyncio.client import ClientConnection, connect
 
 from portcast import Gateway
+from portcast.address import Address
+from portcast.http_socket import bind_http
 
 
 class _Server(uvicorn.Server):
@@ -64,9 +66,15 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(app: Any, **config: Any) -> AsyncIterator[Served]:
-    """Serve an ASGI application on the running loop."""
-    bound = socket.create_server(("127.0.0.1", 0))
+async def serving(app: Any, *, is_limited: bool = False, **config: Any) -> AsyncIterator[Served]:
+    """Serve an ASGI application on the running loop.
+
+    Args:
+        app: the application.
+        is_limited: on a socket as our own runner makes it: the kernel hides little of a client that does not read.
+        **config: for `uvicorn.Config`.
+    """
+    bound = bind_http(Address("tcp", "127.0.0.1", 0)) if is_limited else socket.create_server(("127.0.0.1", 0))
     options = {"log_config": None, "lifespan": "on", "ws": "websockets-sansio", "http": "h11", "access_log": False}
     server = _Server(uvicorn.Config(app, **{**options, **config}))
     task = asyncio.ensure_future(server.serve([bound]))

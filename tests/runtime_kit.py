@@ -8,14 +8,17 @@ import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, TypeVar
 
 from portcast.address import Address
+from portcast.brokers import MemoryBroker
 from portcast.config import ListenerOptions, TopicOptions
-from portcast.delivery import Batch, OutboxLimits, SinkOwner
+from portcast.delivery import Batch, Encoding, OutboxLimits, SinkOwner, joined
 from portcast.errors import ConnectionClosedError
 from portcast.events import ConnectionClosed, Event, HandlerFailed
 from portcast.framing import Framing, LineFraming
+from portcast.history import HistoryLimits
 from portcast.publication import Run
 from portcast.runtime import Connection, Consumer, Hub, InboxConsumer, Listener, Registry, RelayConsumer, Subscriber
 from portcast.runtime.clock import Clock
@@ -177,12 +180,14 @@ class FakeHandler:
         run: Callable[[Connection], Awaitable[object]] | None = None,
         on_open: Callable[[Connection], Awaitable[object]] | None = None,
         on_close: Callable[[], Awaitable[object]] | None = None,
+        decode: Callable[[bytes], bytes] = lambda frame: frame,
     ) -> None:
         self.name = "on_reading"
         self.is_per_connection = run is not None
         self.needs_open = on_open is not None
         self.frames: list[bytes] = []
         self.closed_with: list[BaseException | None] = []
+        self.decode = decode
         self._work = work
         self._run = run
         self._on_open = on_open
@@ -207,10 +212,14 @@ class FakeSession:
         assert self._handler._run is not None
         await self._handler._run(self._connection)
 
-    async def handle(self, frame: bytes) -> None:
-        self._handler.frames.append(frame)
+    def decode(self, frame: bytes) -> bytes:
+        return self._handler.decode(frame)
+
+    async def handle(self, message: object) -> None:
+        assert isinstance(message, bytes)
+        self._handler.frames.append(message)
         if self._handler._work is not None:
-            await self._handler._work(frame, self._connection)
+            await self._handler._work(message, self._connection)
 
     async def close(self, error: BaseException | None) -> None:
         self._handler.closed_with.append(error)
@@ -219,33 +228,55 @@ class FakeSession:
 
 
 class FakeEncoding:
-    """One item per publication, and a count of how often it was asked."""
+    """One item per publication, its payload; keeps what it was asked. ``tells_gaps`` as ``("gap", missed)``."""
 
-    def __init__(self) -> None:
-        self.calls = 0
+    def __init__(self, *, tells_gaps: bool = True) -> None:
+        self.encoded: list[Run] = []
+        self.joins = 0
+        self._tells_gaps = tells_gaps
+
+    @property
+    def calls(self) -> int:
+        """How many runs it was asked to encode."""
+        return len(self.encoded)
 
     def encode(self, run: Run) -> Batch:
-        self.calls += 1
+        self.encoded.append(run)
         return Batch(list(run.payloads), len(run.payloads), sum(map(len, run.payloads)))
+
+    def join(self, batches: Sequence[Batch]) -> Batch:
+        self.joins += 1
+        return joined(batches)
+
+    def gap(self, missed: int, is_exact: bool) -> Batch | None:
+        assert missed > 0
+        assert is_exact
+        return Batch([("gap", missed)], 0, 0) if self._tells_gaps else None
 
 
 class FakeSink:
-    """Takes batches and finishes them when told, or at the end of each tick with ``clock``."""
+    """Takes batches and finishes them when told, at the end of each tick with ``clock``, or at once if ``is_open``."""
 
-    def __init__(self, clock: Clock | None = None) -> None:
+    def __init__(self, clock: Clock | None = None, *, is_open: bool = False) -> None:
         self.batches: list[Batch] = []
         self.closed: list[tuple[int, str]] = []
         self.aborted = 0
+        self.buffered = 0
+        self.is_open = is_open
+        self.is_busy = False
         self._clock = clock
         self._owner: SinkOwner | None = None
 
     def bind(self, owner: SinkOwner) -> None:
         self._owner = owner
 
-    def write(self, batch: Batch) -> None:
+    def write(self, batch: Batch) -> bool:
+        assert not self.is_busy, "it has not said that it takes more"
         self.batches.append(batch)
-        if self._clock is not None:
+        self.is_busy = not self.is_open
+        if self.is_busy and self._clock is not None:
             self._clock.call_soon(self.finish)
+        return self.is_open
 
     def wrote(self, count: int, size: int) -> None:
         assert self._owner is not None
@@ -253,6 +284,7 @@ class FakeSink:
 
     def finish(self) -> None:
         assert self._owner is not None
+        self.is_busy = False
         self._owner.on_drained()
 
     def close(self, code: int, reason: str) -> None:
@@ -273,42 +305,51 @@ LIMITS = OutboxLimits(
 """Small enough to be passed by hand."""
 
 
+def make_broker(**limits: Any) -> MemoryBroker:
+    """Return a broker with little history: the store's first epoch is e1, the node's e2; topics forgotten make more."""
+    numbers = count(1)
+    return MemoryBroker(HistoryLimits(**limits), lambda: f"e{next(numbers)}")
+
+
 def make_hub(clock: Clock, events: Events | None = None, **changes: Any) -> Hub:
-    """Return a hub with small limits that never rests between flushes, unless changed."""
+    """Return a hub with small limits and no history that never rests between flushes, unless changed."""
     options: dict[str, Any] = {
         "limits": LIMITS,
         "flush_duty": 1.0,
         "default": TopicOptions(patience_s=0.5),
         "topics": {},
+        "broker": make_broker(publications=0),
+        "has_history": False,
+        "budget_bytes": 10**9,
         "emit": events if events is not None else Events(),
     }
     return Hub(clock, **(options | changes))
 
 
-def subscribe(hub: Hub, sink: FakeSink, *filters: str, encoding: FakeEncoding | None = None, **more: Any) -> Subscriber:
+def subscribe(hub: Hub, sink: FakeSink, *filters: str, encoding: Encoding | None = None, peer: str = "") -> Subscriber:
     """Subscribe a fake sink."""
-    return hub.subscribe(filters or ("#",), encoding or FakeEncoding(), sink, transport="test", bind=sink.bind, **more)
+    encoding = encoding or FakeEncoding()
+    return hub.subscribe(filters or ("#",), encoding, sink, transport="test", peer=peer, bind=sink.bind)
 
 
 class Publisher:
-    """Stands for a broker: numbers publications and gives the hub its runs."""
+    """Publishes through a broker, and keeps the runs that it gave to the hub."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, broker: MemoryBroker | None = None) -> None:
         self._hub = hub
-        self._sequence = 0
-        self._offsets: dict[str, int] = {}
+        self.broker = broker or make_broker(publications=0)
+        self.broker.bind(self._deliver)
         self.runs: list[Run] = []
+
+    def _deliver(self, run: Run) -> None:
+        self.runs.append(run)
+        self._hub.deliver(run)
 
     def __call__(self, topic: str, *payloads: bytes) -> None:
         self.publish(topic, payloads)
 
     def publish(self, topic: str, payloads: Sequence[bytes]) -> None:
-        offset = self._offsets.get(topic, 0)
-        run = Run(topic, "e", offset + 1, self._sequence + 1, self._hub.now(), list(payloads))
-        self._offsets[topic] = offset + len(payloads)
-        self._sequence += len(payloads)
-        self.runs.append(run)
-        self._hub.deliver(run)
+        self.broker.publish_nowait(topic, payloads, self._hub.now())
 
 
 class Serving:

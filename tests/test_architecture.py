@@ -29,7 +29,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("config", "address", "listen_url", "brokers.base"),  # the design's "1+": may see the pure packages' options
     ("runtime", "brokers"),
     ("web", "handlers", "observability"),
-    ("gateway", "settings", "server", "signals"),
+    ("gateway", "settings", "server", "http_socket", "signals"),
     ("cli", "dashboard", "testing"),
     ("portcast",),  # the root re-exports
 )

@@ -21,6 +21,7 @@ from portcast import (
     DeviceRouter,
     Gateway,
     GatewayOptions,
+    HistoryLimits,
     ListenError,
     OutboxLimits,
     Store,
@@ -50,7 +51,10 @@ def _history(gateway: Gateway, topic: str) -> list[bytes]:
 class NeverReading:
     """A sink whose client takes nothing."""
 
-    def write(self, batch: Batch) -> None: ...
+    buffered = 0
+
+    def write(self, batch: Batch) -> bool:
+        return False
 
     def close(self, code: int, reason: str) -> None: ...
 
@@ -447,6 +451,16 @@ async def test_topics_have_their_patience() -> None:
             gateway.publish_nowait(topic, b"1")
             gateway.publish_nowait(topic, b"2")
         assert (hub.is_held("rude/a"), hub.is_held("polite")) == (False, True)
+        subscriber.abort("over")
+
+
+@pytest.mark.parametrize(("publications", "policy"), [(100, "catch_up"), (0, "disconnect")])
+async def test_the_default_policy_knows_whether_there_is_history(publications: int, policy: str) -> None:
+    """Nobody can catch up from what is not kept."""
+    gateway = Gateway(history=HistoryLimits(publications=publications))
+    async with running(gateway):
+        subscriber = gateway._running().hub.subscribe(["#"], WebSocketPlain(), NeverReading(), transport="test")
+        assert subscriber.outbox.policy == policy
         subscriber.abort("over")
 
 

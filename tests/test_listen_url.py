@@ -34,7 +34,7 @@ def test_keys_go_where_they_belong() -> None:
     assert listener.framing == LineFraming(ending="crlf", max_frame=1024)
     assert (listener.topic, listener.name) == ("logs", "syslog")
     assert listener.options == ListenerOptions(idle_timeout_s=3600)
-    assert listener.topic_options == TopicOptions(patience_s=10.0)
+    assert listener.topic_options == TopicOptions(patience_s=10.0, slow_consumer="disconnect")
 
 
 def test_topic_options_that_nobody_wrote_are_left_to_the_topic() -> None:
@@ -91,7 +91,7 @@ def test_an_option_is_given_once(url: str, keywords: dict[str, Any], words: str)
         ("8001?max_frame=big", "max_frame: 'big' is not a number"),
         ("8001?max_frame=0.5", "max_frame: '0.5' is not a whole number of bytes"),
         ("8001?idle_timeout=soon", "idle_timeout: 'soon' is not a number"),
-        ("8001?slow_consumer=wait", "slow_consumer: 'wait' is not one of disconnect"),
+        ("8001?slow_consumer=wait", "slow_consumer: 'wait' is not one of auto, catch_up, latest, latest_per_key,"),
         ("8001?topic=a/%23/b", "topic: 'a/#/b': '+' and '#' alone in a level are wildcards"),
         ("8001?topic=", "topic: '': it is empty"),
         ("8001?name=", "name: '' is not a name"),

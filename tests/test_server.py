@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from contextlib import closing
 from typing import Any
 
 import pytest
@@ -20,7 +20,8 @@ from websockets.asyncio.client import connect
 
 from portcast.config import Address, HttpOptions
 from portcast.errors import ListenError, PortcastError
-from portcast.server import DrainingServer, bind_http, serve, server_config
+from portcast.server import DrainingServer, serve, server_config
+from socket_options import EXPECTED_OPTIONS, options_of
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -315,40 +316,34 @@ def test_a_port_that_is_taken_between_binding_and_listening() -> None:
         serve(Late(), Gateway(app), http=LOOPBACK.with_port(port))
 
 
-@pytest.mark.parametrize(
-    ("number", "words"),
-    [
-        (errno.EACCES, "ports below 1024 need root"),
-        (errno.EADDRNOTAVAIL, "this machine has no such address"),
-        (errno.ENOBUFS, "check --http"),
-    ],
-)
-def test_what_cannot_be_bound_says_what_to_do(number: int, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Refusing(socket.socket):
-        def bind(self, address: Any) -> None:
-            raise OSError(number, "refused")
+def test_what_the_kernel_hides_of_a_client_is_limited() -> None:
+    """Accepted sockets inherit it on both loops: a client that does not read cannot look healthy for megabytes."""
+    app = App()
+    seen: dict[str, int] = {}
 
-    monkeypatch.setattr("portcast.server.socket.socket", Refusing)
-    with pytest.raises(ListenError, match=r"http://127\.0\.0\.1:80: ") as caught:
-        bind_http(Address("tcp", "127.0.0.1", 80))
-    assert words in str(caught.value)
+    async def look(scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            sock = send.__self__.transport.get_extra_info("socket")  # type: ignore[attr-defined]
+            with socket.socket(fileno=os.dup(sock.fileno())) as accepted:
+                seen.update(options_of(accepted))
+        await app(scope, receive, send)
 
+    tasks: list[asyncio.Task[None]] = []
 
-def test_a_host_that_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unknown(*arguments: Any, **options: Any) -> Any:
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    async def ask(address: Address) -> None:
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        await reader.read()
+        writer.close()
+        signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr("portcast.server.socket.getaddrinfo", unknown)
-    with pytest.raises(ListenError, match="the host 'nowhere' is not known"):
-        bind_http(Address("tcp", "nowhere", 80))
-
-
-@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no dual-stack IPv6 here")
-def test_the_ipv6_wildcard_is_reached_by_ipv4_too() -> None:
-    with closing(bind_http(Address("tcp", "::", 0))) as bound:
-        bound.listen()
-        with socket.create_connection(("127.0.0.1", bound.getsockname()[1])):
-            pass
+    serve(
+        look,
+        Gateway(app),
+        http=LOOPBACK,
+        on_ready=lambda address: tasks.append(asyncio.get_running_loop().create_task(ask(address))),
+    )
+    assert seen == EXPECTED_OPTIONS
 
 
 def test_uvicorn_is_told_our_limits() -> None:

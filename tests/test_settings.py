@@ -118,6 +118,7 @@ def test_each_option_can_be_written_everywhere(option: Option, file: Path) -> No
         "http_allowed_origins": "https://a.test",
         "flush_duty": "0.125",
         "outbox_hard_bytes": "2MiB",
+        "buffer_budget_bytes": "2MiB",
     }
     text = value.get(option.parameter, "500" if "soft" in option.parameter else "700")
     file.write_text(f'[{option.section.table}]\n{option.name} = "{text}"')

@@ -21,6 +21,7 @@ from typing import Any, ClassVar, Literal, Protocol, TypeVar, get_args, get_orig
 from urllib.parse import urlsplit
 
 from portcast.address import Address, parse_address, parse_listen_url
+from portcast.delivery import SlowConsumer
 from portcast.errors import ConfigurationError
 
 __all__ = [
@@ -44,9 +45,6 @@ __all__ = [
     "units_of",
     "unknown_option",
 ]
-
-SlowConsumer = Literal["disconnect"]
-"""What happens to a demoted subscriber. More policies follow with the fan-out."""
 
 DEFAULT_LISTEN = ("8001", "8002", "8003")
 """The tutorial's three ports."""
@@ -118,7 +116,15 @@ class TopicOptions(_Checked):
         metadata={"help": "how long a slow subscriber may hold the publishers of a topic", "minimum": 0},
     )
     slow_consumer: SlowConsumer = field(
-        default="disconnect", metadata={"help": "what happens to a subscriber past its patience"}
+        default="auto",
+        metadata={
+            "help": "what happens to a subscriber past its patience; auto = catch_up where there is history, "
+            "else disconnect"
+        },
+    )
+    key: str = field(
+        default="",
+        metadata={"help": "top-level JSON field that tells publications apart for latest_per_key; empty = the topic"},
     )
 
 
@@ -136,6 +142,13 @@ class GatewayOptions(_Checked):
     flush_duty: float = field(
         default=0.5,
         metadata={"help": "largest share of the loop spent in flushing to subscribers", "minimum": 0.01, "maximum": 1},
+    )
+    buffer_budget_bytes: int = field(
+        default=268_435_456,
+        metadata={
+            "help": "bytes waiting for all subscribers together, then the worst is removed",
+            "minimum": 1_048_576,
+        },
     )
     drain_timeout_s: float = field(
         default=15.0, metadata={"help": "from the stop signal to the last abort", "minimum": 0}

@@ -133,7 +133,7 @@ class SubscriberOpened:
 
 @dataclass(frozen=True, slots=True)
 class SubscriberSlow:
-    """A subscriber's outbox passed its soft limit: publishers on its topics wait while its patience lasts."""
+    """A subscriber ceased to be healthy: publishers on its topics wait while its patience lasts."""
 
     subscriber_id: str
     queued_messages: int
@@ -142,7 +142,7 @@ class SubscriberSlow:
 
 @dataclass(frozen=True, slots=True)
 class SubscriberDemoted:
-    """A slow subscriber used up its patience: it no longer holds publishers, its policy applies."""
+    """A subscriber used up its patience, or was behind for too long: it holds nobody, its policy applies."""
 
     subscriber_id: str
     queued_messages: int

@@ -81,7 +81,9 @@ class Gateway(APIRouter):
         self._options = options or GatewayOptions()
         self._outbox = outbox or OutboxLimits()
         self._topics = dict(topics or {})
-        self._broker: Broker = MemoryBroker(history or HistoryLimits())
+        limits = history or HistoryLimits()
+        self._has_history = limits.is_enabled
+        self._broker: Broker = MemoryBroker(limits)
         self._emit = fan_out(LogEvents(), *([on_event] if on_event is not None else []))
         self._user_lifespan = lifespan
         self._node: Node | None = None
@@ -219,6 +221,7 @@ class Gateway(APIRouter):
             options=self._options,
             outbox=self._outbox,
             topics=self._topics,
+            has_history=self._has_history,
             emit=self._emit,
         )
 

@@ -7,6 +7,7 @@ read in one go cost one object and not ten thousand; single `Publication` object
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 
@@ -44,6 +45,22 @@ class Publication(NamedTuple):
     data: bytes
 
 
+class Mark(NamedTuple):
+    """The place right before a publication: where to resume in order to get it.
+
+    Attributes:
+        topic: the publication's topic.
+        epoch: the numbering of its offset.
+        offset: of the publication before it on the topic; 0 if it is the first.
+        sequence: of the publication before it on the node; 0 if it is the first.
+    """
+
+    topic: str
+    epoch: str
+    offset: int
+    sequence: int
+
+
 class Run:
     """Consecutive publications on one topic, published at about the same time.
 
@@ -66,6 +83,11 @@ class Run:
     def __len__(self) -> int:
         return len(self.payloads)
 
+    @property
+    def start(self) -> Mark:
+        """The place right before the run."""
+        return Mark(self.topic, self.epoch, self.first_offset - 1, self.first_sequence - 1)
+
     def is_continued_by(self, other: Run) -> bool:
         """Return True if ``other`` may be appended: same topic and numbering, and nothing was published between."""
         return (
@@ -74,9 +96,37 @@ class Run:
             and self.first_sequence + len(self.payloads) == other.first_sequence
         )
 
+    def only(self, index: int) -> Run:
+        """Return one of its publications as a run of its own."""
+        return Run(
+            self.topic,
+            self.epoch,
+            self.first_offset + index,
+            self.first_sequence + index,
+            self.at,
+            [self.payloads[index]],
+        )
+
     def publications(self) -> list[Publication]:
         """Return the run's publications one by one, oldest first."""
         return [
             Publication(self.topic, self.epoch, self.first_offset + i, self.first_sequence + i, self.at, data)
             for i, data in enumerate(self.payloads)
         ]
+
+
+def runs_of(publications: Sequence[Publication]) -> list[Run]:
+    """Join publications to runs where nothing lies between them and they were published together."""
+    runs: list[Run] = []
+    for one in publications:
+        run = Run(one.topic, one.epoch, one.offset, one.sequence, one.at, [one.data])
+        if runs and runs[-1].is_continued_by(run) and runs[-1].at == run.at:
+            runs[-1].payloads.append(one.data)
+        else:
+            runs.append(run)
+    return runs
+
+
+def mark_after(one: Publication) -> Mark:
+    """Return the place right after a publication."""
+    return Mark(one.topic, one.epoch, one.offset, one.sequence)

@@ -17,7 +17,6 @@ only be left behind: `exit_process` does.
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import os
 import signal
@@ -33,15 +32,14 @@ from typing import Any, NoReturn, Protocol
 import uvicorn
 
 from portcast.config import Address, HttpOptions
-from portcast.errors import ListenError, PortcastError
+from portcast.errors import PortcastError
+from portcast.http_socket import BACKLOG, bind_http, http_error
+from portcast.web.websocket_protocol import WebSocketProtocol
 
 Message = MutableMapping[str, Any]
 AsgiApp = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-BACKLOG = 2048
-"""HTTP connections that the kernel holds until they are accepted: uvicorn's default."""
 
 CLOSING_S = 1.0
 """Least time for uvicorn to close its connections and for the lifespan to end, even when the drain used up its own."""
@@ -58,50 +56,6 @@ class Drainable(Protocol):
     async def drain(self) -> None:
         """Stop in order; called once more while it runs, or afterwards, it waits for the same stop."""
         ...
-
-
-def bind_http(address: Address) -> socket.socket:
-    """Return a TCP socket bound to ``address``, not listening yet.
-
-    Args:
-        address: an address of scheme ``tcp``; a host name is looked up and its first address used.
-
-    Raises:
-        ListenError: it cannot be bound; the message names the address and what to do.
-    """
-    url = f"http://{address.host_port}"
-    try:
-        info = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except OSError as error:
-        raise ListenError(url, f"the host {address.host!r} is not known", "check --http") from error
-    family, kind, protocol, _, place = info[0]
-    bound = socket.socket(family, kind, protocol)
-    try:
-        if os.name == "posix":
-            # Otherwise connections of a server that has just ended (TIME_WAIT) keep the port for a minute.
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            # There is one HTTP address, so "::" means both families (the default of Linux, but not of every system).
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        bound.bind(place)
-        bound.setblocking(False)
-    except OSError as error:
-        bound.close()
-        raise _http_error(url, address, error) from error
-    return bound
-
-
-def _http_error(url: str, address: Address, error: OSError) -> ListenError:
-    if error.errno == errno.EADDRINUSE:
-        hint = (
-            "another program, perhaps another `portcast serve`, has it; stop that one or take another port with --http"
-        )
-        return ListenError(url, "the HTTP port is already in use", hint)
-    if error.errno == errno.EACCES:
-        return ListenError(url, "no permission to bind", "ports below 1024 need root; take a higher one with --http")
-    if error.errno == errno.EADDRNOTAVAIL:
-        return ListenError(url, "this machine has no such address", "0.0.0.0 stands for all of them")
-    return ListenError(url, (error.strerror or str(error)).lower(), "check --http")
 
 
 class DrainingServer(uvicorn.Server):
@@ -252,7 +206,7 @@ def server_config(app: AsgiApp, options: HttpOptions) -> uvicorn.Config:
         app,
         # The one HTTP implementation and the one WebSocket implementation that we test with.
         http="h11",
-        ws="websockets-sansio",
+        ws=WebSocketProtocol,
         loop="auto",  # uvloop where it is installed
         lifespan="on",
         workers=1,  # otherwise WEB_CONCURRENCY decides
@@ -308,7 +262,7 @@ def serve(
         try:
             bound.listen(BACKLOG)
         except OSError as error:
-            raise _http_error(f"http://{address.host_port}", address, error) from error
+            raise http_error(f"http://{address.host_port}", address, error) from error
 
     watch = _LifespanWatch(app, listen)
     config = server_config(watch, options or HttpOptions())

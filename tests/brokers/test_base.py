@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portcast.brokers import ResumePoint, is_single_topic, parse_resume_id, resume_id
-from portcast.publication import Publication
+from portcast.brokers.base import resume_at
+from portcast.publication import Publication, mark_after
 
 PUBLICATION = Publication("a", "topic-ep", 5, 77, 0.0, b"x")
 
@@ -24,6 +25,7 @@ PUBLICATION = Publication("a", "topic-ep", 5, 77, 0.0, b"x")
 def test_one_topic_resumes_by_its_offset_and_more_by_the_sequence(filters: list[str], expected: str) -> None:
     """Only a subscription that sees one topic can be resumed by that topic's count."""
     assert resume_id(filters, PUBLICATION, "node-epo") == expected
+    assert resume_at(filters, mark_after(PUBLICATION), "node-epo") == expected, "after it, however it is written"
     assert is_single_topic(filters) is ("*" not in expected)
 
 

@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portcast.brokers import Broker, MemoryBroker, Recovery, resume_id
+from portcast.brokers.base import resume_at
 from portcast.brokers.memory import random_epoch
 from portcast.errors import TopicError
 from portcast.history import HistoryLimits
-from portcast.publication import Position, Publication, Run
+from portcast.publication import Position, Publication, Run, mark_after
 from portcast.topics import matches
 from topic_strategies import filters as filter_strategy
 from topic_strategies import topics as topic_strategy
@@ -278,14 +279,33 @@ def test_resuming_one_topic_is_exact() -> None:
 
 @pytest.mark.parametrize("since", ["e1:0", "e2:*0"], ids=["offset", "sequence"])
 def test_the_limit_returns_the_oldest_and_counts_the_rest(since: str) -> None:
-    """What is not returned counts as missed, so that nothing vanishes."""
+    """What is held and not returned is told, and is not missed: it can be had from the last one on."""
     node = Node()
     node.publish("a", 10)
     found = node.broker.recover(["a"], since, 4, 0.0)
     assert [one.offset for one in found.publications] == [1, 2, 3, 4]
-    assert (found.missed, found.is_exact) == (6, True)
-    assert node.broker.recover(["a"], since, 0, 0.0) == Recovery([], 10, True)
-    assert node.broker.recover(["a"], since, -1, 0.0) == Recovery([], 10, True)
+    assert (found.missed, found.is_exact, found.more) == (0, True, 6)
+    assert node.broker.recover(["a"], since, 0, 0.0) == Recovery([], 0, True, 10)
+    assert node.broker.recover(["a"], since, -1, 0.0) == Recovery([], 0, True, 10)
+
+
+@pytest.mark.parametrize("since", ["e1:2", "e2:*2"], ids=["offset", "sequence"])
+def test_what_is_gone_is_missed_and_what_is_held_is_not(since: str) -> None:
+    """Missed, returned and more are told apart, and make up all that was published after the position."""
+    node = Node(HistoryLimits(publications=5))
+    node.publish("a", 10)
+    found = node.broker.recover(["a"], since, 2, 0.0)
+    assert [one.offset for one in found.publications] == [6, 7]
+    assert (found.missed, found.is_exact, found.more) == (3, True, 3)
+
+
+def test_a_position_that_means_nothing_has_more_too() -> None:
+    """Everything retained is there to be had, in as many rounds as it takes."""
+    node = Node()
+    node.publish("a", 10)
+    found = node.broker.recover(["a"], "other:3", 4, 0.0)
+    assert [one.offset for one in found.publications] == [1, 2, 3, 4]
+    assert (found.missed, found.is_exact, found.more) == (1, False, 6)
 
 
 def test_resuming_by_age() -> None:
@@ -427,16 +447,19 @@ def test_nothing_is_ever_lost_in_silence(
         since = f"{node.broker.node_epoch()}:*0"
     found = node.broker.recover(filters, since, limit, now)
     assert len(found.publications) <= limit
+    assert found.more >= 0
+    assert not found.more or len(found.publications) == limit
     if found.is_exact:
-        assert found.missed == len(rest) - len(found.publications)
+        assert found.missed == len(rest) - len(found.publications) - found.more
         assert [one for one in rest if one in found.publications] == found.publications
     else:
         # A forgotten topic's position means nothing any more: all there is may come again, but never out of order.
         assert found.missed >= 1
         assert [one for one in everything if one in found.publications] == found.publications
-        assert found.missed <= max(1, len(everything) - len(found.publications))
+        assert found.missed <= max(1, len(everything) - len(found.publications) - found.more)
     if not found.missed:
-        assert found.publications == rest
+        assert found.publications == rest[: len(found.publications)]
+        assert len(rest) == len(found.publications) + found.more
     latest = node.broker.latest(filters, limit, now)
     held = [
         one
@@ -445,6 +468,29 @@ def test_nothing_is_ever_lost_in_silence(
     ]
     wanted = sorted((one for one in held if one in everything), key=lambda one: one.sequence)
     assert latest == (wanted[-limit:] if limit else [])
+
+
+@given(limits_strategy, publishing, st.lists(filter_strategy, min_size=1, max_size=3), st.integers(1, 7))
+def test_rounds_from_the_last_mark_give_what_one_recovery_gives(
+    limits: HistoryLimits, batches: list[tuple[str, int, float]], filters: list[str], limit: int
+) -> None:
+    """Going on after the last publication of a round: nothing is lost or doubled between rounds, `more` counts down."""
+    node = Node(limits)
+    now = 0.0
+    for topic, number, passed in batches:
+        now += passed
+        node.publish(topic, number, now)
+    since = f"{node.broker.node_epoch()}:*0"
+    whole = node.broker.recover(filters, since, 10**6, now).publications
+    found: list[Publication] = []
+    more = len(whole)
+    while more:
+        part = node.broker.recover(filters, since, limit, now)
+        assert more == len(part.publications) + part.more
+        found += part.publications
+        more = part.more
+        since = resume_at(filters, mark_after(found[-1]), node.broker.node_epoch())
+    assert found == whole
 
 
 def _held(node: Node, topic: str, now: float) -> list[Publication]:

@@ -150,7 +150,7 @@ async def served(handler: Any, frames: list[bytes], connection: Any) -> None:
     if handler.is_per_connection:
         await session.run()
     for frame in frames:
-        await session.handle(frame)
+        await session.handle(session.decode(frame))
     await session.close(None)
 
 

@@ -149,8 +149,8 @@ async def test_plain_session() -> None:
     it = session(PlainSession, plain, connection)
     await it.open()
     assert connection.taken() == ["open lasting", "open longer"]
-    await it.handle(b"One")
-    await it.handle(b"Two")
+    await it.handle("One")
+    await it.handle("Two")
     assert connection.taken() == ["One: ONE one longer", "Two: TWO two longer"]
     await it.close(None)
     assert connection.taken() == ["close longer", "close lasting"]
@@ -163,7 +163,7 @@ async def test_managed_session() -> None:
     await it.open()
     connection.taken()
     for text in ("one", "two"):
-        await it.handle(text.encode())
+        await it.handle(text)
         assert connection.taken() == [
             *("open outer", "open inner", f"{text}: inner longer", "close inner", "close outer")
         ]
@@ -178,15 +178,15 @@ BOTH = pytest.mark.parametrize(
 
 @BOTH
 async def test_refused_frame(kind: type[Any], function: Callable[..., Any]) -> None:
-    """What the codec refuses costs nothing else: no dependency runs, and the next frame is handled."""
+    """What the codec refuses costs nothing else: it is asked before any dependency runs, and apart from `handle`."""
     connection = Connection()
     it = session(kind, function, connection)
     await it.open()
     connection.taken()
     with pytest.raises(CodecError):
-        await it.handle(b"bad")
+        it.decode(b"bad")
     assert connection.taken() == []
-    await it.handle(b"good")
+    await it.handle(it.decode(b"good"))
     assert any(line.startswith("good: ") for line in connection.taken())
 
 
@@ -197,10 +197,10 @@ async def test_error_costs_its_message_only(kind: type[Any], function: Callable[
     it = session(kind, function, connection)
     await it.open()
     with pytest.raises(ValueError, match=r"^fail$") as caught:
-        await it.handle(b"fail")
+        await it.handle("fail")
     assert caught.value.__context__ is None
     connection.taken()
-    await it.handle(b"next")
+    await it.handle("next")
     assert any(line.startswith("next: ") for line in connection.taken())
 
 
@@ -211,21 +211,21 @@ async def test_dependencies_see_the_error() -> None:
     await it.open()
     connection.taken()
     with pytest.raises(ValueError, match=r"^fail$"):
-        await it.handle(b"fail")
+        await it.handle("fail")
     assert connection.taken()[3:] == ["inner saw ValueError", "close inner", "outer saw ValueError", "close outer"]
 
 
 async def test_dependency_that_ends_the_error() -> None:
     """A dependency that swallows the error has dealt with it, as for FastAPI's WebSocket routes."""
     connection = Connection()
-    await session(ManagedSession, forgiven, connection).handle(b"fail")
+    await session(ManagedSession, forgiven, connection).handle("fail")
     assert connection.taken() == ["open outer", "fail: forgiving", "forgiven", "close outer"]
 
 
 @pytest.mark.parametrize(
-    ("text", "context"), [(b"ok", None), (b"fail", ValueError)], ids=["after success", "after an error"]
+    ("text", "context"), [("ok", None), ("fail", ValueError)], ids=["after success", "after an error"]
 )
-async def test_error_in_close(text: bytes, context: type[Exception] | None) -> None:
+async def test_error_in_close(text: str, context: type[Exception] | None) -> None:
     """What a dependency raises while it closes is raised when the others are closed, and hides no other error."""
     connection = Connection()
     expected: type[Exception] = KeyError if context is None else context
@@ -247,7 +247,7 @@ async def test_error_in_close_keeps_its_context() -> None:
         raise ValueError("handler")
 
     with pytest.raises(KeyError) as caught:
-        await session(ManagedSession, handler, Connection()).handle(b"x")
+        await session(ManagedSession, handler, Connection()).handle("x")
     assert isinstance(caught.value.__context__, ValueError)
 
 
@@ -255,7 +255,7 @@ async def test_error_while_opening() -> None:
     """A dependency that fails closes those before it; the handler is not called."""
     connection = Connection()
     with pytest.raises(ValueError, match=r"^broken$"):
-        await session(ManagedSession, half_open, connection).handle(b"x")
+        await session(ManagedSession, half_open, connection).handle("x")
     assert connection.taken() == ["open outer", "outer saw ValueError", "close outer"]
 
 
@@ -282,7 +282,7 @@ async def test_cancellation() -> None:
     connection = Connection()
     it = session(ManagedSession, managed, connection)
     await it.open()
-    task = asyncio.ensure_future(it.handle(b"wait"))
+    task = asyncio.ensure_future(it.handle("wait"))
     await asyncio.wait((task,), timeout=0)
     connection.taken()
     task.cancel()
@@ -325,7 +325,9 @@ async def test_wrong_call() -> None:
     with pytest.raises(AssertionError):
         await session(PlainSession, plain, Connection()).run()
     with pytest.raises(AssertionError):
-        await session(ConnectionSession, whole, Connection()).handle(b"")
+        await session(ConnectionSession, whole, Connection()).handle("")
+    with pytest.raises(AssertionError):
+        session(ConnectionSession, whole, Connection()).decode(b"")
 
 
 async def test_error_leaves_no_cycle() -> None:
@@ -337,7 +339,7 @@ async def test_error_leaves_no_cycle() -> None:
     gc.disable()
     try:
         with pytest.raises(ValueError, match=r"^fail$"):
-            await it.handle(b"fail")
+            await it.handle("fail")
         assert gc.collect() == 0
     finally:
         gc.enable()

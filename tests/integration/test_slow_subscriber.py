@@ -30,7 +30,7 @@ def note(event):
         closed.append([event.reason, event.delivered, event.dropped, published])
 
 gateway = Gateway(on_event=note)
-gateway.relay("tcp://127.0.0.1:0?topic=t&patience={patience}")
+gateway.relay("tcp://127.0.0.1:0?topic=t&patience={patience}&slow_consumer=disconnect")
 app = FastAPI()
 app.include_router(gateway)
 

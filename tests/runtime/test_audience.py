@@ -23,6 +23,7 @@ def audiences(**topics: float) -> Audiences:
     return Audiences(
         TopicOptions(patience_s=0.5),
         {name.replace("_", "/"): TopicOptions(patience_s=patience_s) for name, patience_s in topics.items()},
+        has_history=False,
     )
 
 
@@ -98,9 +99,41 @@ def test_patience_is_the_topics(topic: str, patience_s: float) -> None:
             "slow/#": TopicOptions(patience_s=10),
             "slow/first": TopicOptions(patience_s=3),
         },
+        has_history=False,
     )
     assert it.of(topic).patience_s == patience_s
     assert it.patiences == {0, 0.5, 3, 10}
+
+
+@pytest.mark.parametrize(
+    ("topic", "has_history", "policy", "key"),
+    [
+        pytest.param("other", True, "catch_up", "", id="auto with history"),
+        pytest.param("other", False, "disconnect", "", id="auto without"),
+        pytest.param("keyed/x", True, "latest_per_key", "id", id="chosen"),
+        pytest.param("strict", True, "disconnect", "", id="disconnect in spite of history"),
+    ],
+)
+def test_the_policy_is_the_topics(topic: str, has_history: bool, policy: str, key: str) -> None:
+    """The same filters decide what happens to the slow; `auto` looks at the history."""
+    it = Audiences(
+        TopicOptions(),
+        {
+            "keyed/#": TopicOptions(slow_consumer="latest_per_key", key="id"),
+            "strict": TopicOptions(slow_consumer="disconnect"),
+        },
+        has_history=has_history,
+    )
+    assert (it.of(topic).policy, it.of(topic).key) == (policy, key)
+
+
+@pytest.mark.parametrize(("has_history", "policy"), [(True, "catch_up"), (False, "disconnect")])
+def test_a_subscriber_begins_with_the_default_policy(has_history: bool, policy: str) -> None:
+    """A client that is slow with its replay is not judged by a policy that nobody chose."""
+    it = Audiences(TopicOptions(), {}, has_history=has_history)
+    one = subscriber("#")
+    it.add(one)
+    assert one.outbox.policy == policy
 
 
 def test_a_subscriber_gets_the_largest_patience_of_its_topics() -> None:

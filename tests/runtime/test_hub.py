@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from manual_clock import ManualClock
 from portcast.config import TopicOptions
@@ -13,7 +11,8 @@ from portcast.delivery import Batch, OutboxLimits, Standing
 from portcast.events import SubscriberClosed, SubscriberDemoted, SubscriberOpened, SubscriberSlow
 from portcast.publication import Run
 from portcast.runtime import Hub, Subscriber
-from runtime_kit import LIMITS, Events, FakeEncoding, FakeSink, Publisher, make_hub, subscribe, turns
+from portcast.runtime.slow_consumers import LossCount
+from runtime_kit import LIMITS, Events, FakeEncoding, FakeSink, Publisher, make_broker, make_hub, subscribe, turns
 
 
 @pytest.fixture
@@ -82,34 +81,6 @@ class TestDelivery:
         assert early.messages == [b"before", b"after"]
         assert late.messages == [b"after"]
 
-    def test_replay_and_live_join_without_loss_or_doubling(
-        self, hub: Hub, clock: ManualClock, publish: Publisher
-    ) -> None:
-        """History read in the tick of the subscription, then live: each publication exactly once, wherever it joins."""
-        sinks = []
-        for number in range(20):
-            publish("t", b"%d" % number)
-            sink = FakeSink(clock)
-            history = [payload for run in publish.runs for payload in run.payloads][: number + 1]
-            subscribe(hub, sink, replay=[Batch(history, len(history), 1)])
-            sinks.append(sink)
-            if number % 3 == 0:
-                clock.tick()
-        clock.settle()
-        for sink in sinks:
-            assert sink.messages == [b"%d" % number for number in range(20)]
-
-    def test_replay_comes_before_live(self, hub: Hub, clock: ManualClock, publish: Publisher) -> None:
-        """Several batches of history are written in order, and live publications wait behind them."""
-        sink = FakeSink()
-        subscribe(hub, sink, replay=[Batch([b"1"], 1, 1), Batch([b"2"], 1, 1)])
-        publish("t", b"3")
-        clock.settle()
-        assert sink.messages == [b"1"]
-        sink.finish()
-        sink.finish()
-        assert sink.messages == [b"1", b"2", b"3"]
-
     def test_one_encode_per_run_and_encoding(self, hub: Hub, clock: ManualClock, publish: Publisher) -> None:
         """However many subscribers share an encoding, a publication is encoded once, and all write the same object."""
         shared, other = FakeEncoding(), FakeEncoding()
@@ -121,6 +92,34 @@ class TestDelivery:
         clock.settle()
         assert (shared.calls, other.calls) == (1, 1)
         assert len({id(sink.batches[0]) for sink in sinks}) == 1
+
+    def test_several_topics_are_one_write(self, hub: Hub, clock: ManualClock, publish: Publisher) -> None:
+        """One joined batch and one write for each subscriber and flush, whatever it listens to; encoded once each."""
+        encoding = FakeEncoding()
+        filters = [["#"], ["a", "b"], ["a"], ["b", "c"], ["+"]] * 10
+        sinks = [FakeSink() for _ in filters]
+        for sink, some in zip(sinks, filters, strict=True):
+            subscribe(hub, sink, *some, encoding=encoding)
+        for number in range(9):
+            publish("abc"[number % 3], b"%d" % number)
+        clock.tick()
+        assert [len(sink.batches) for sink in sinks] == [1] * 50
+        assert sinks[0].messages == sinks[4].messages == [b"%d" % number for number in range(9)]
+        assert sinks[1].messages == [b"0", b"1", b"3", b"4", b"6", b"7"]
+        assert sinks[2].messages == [b"0", b"3", b"6"]
+        assert (encoding.calls, encoding.joins) == (9, 4), "once for each run, and once for each group of subscribers"
+        assert sinks[0].batches[0] is sinks[5].batches[0] is sinks[4].batches[0]
+
+    def test_one_that_takes_all_at_once_has_it_delivered(
+        self, hub: Hub, clock: ManualClock, publish: Publisher
+    ) -> None:
+        """A sink that takes more at once is never waited for."""
+        sink = FakeSink(is_open=True)
+        subscribe(hub, sink)
+        for number in range(20):
+            publish("t", b"%d" % number)
+            clock.tick()
+            assert (hub.statistics().delivered, hub.is_idle) == (number + 1, True)
 
     def test_nothing_is_encoded_for_nobody(self, hub: Hub, clock: ManualClock, publish: Publisher) -> None:
         """Neither without subscribers, nor when the last one left before the flush."""
@@ -135,17 +134,19 @@ class TestDelivery:
 
     def test_consecutive_runs_of_a_topic_merge(self, hub: Hub, clock: ManualClock, publish: Publisher) -> None:
         """Ten thousand publishes in a tick cost one batch; another topic between them keeps its place."""
-        sink = FakeSink()
-        subscribe(hub, sink)
+        sink, encoding = FakeSink(), FakeEncoding()
+        subscribe(hub, sink, encoding=encoding)
         publish("a", b"1")
         publish("a", b"2", b"3")
         publish("b", b"4")
         publish("a", b"5")
         clock.tick()
-        assert [run.topic for run in publish.runs[:1]] == ["a"]
         while not hub.is_idle:
             sink.finish()
-        assert [batch.items for batch in sink.batches] == [[b"1", b"2", b"3"], [b"4"], [b"5"]]
+        assert [[run.payloads for run in encoding.encoded], sink.messages] == [
+            [[b"1", b"2", b"3"], [b"4"], [b"5"]],
+            [b"1", b"2", b"3", b"4", b"5"],
+        ]
 
     def test_runs_do_not_merge_over_a_change_of_the_audience(
         self, hub: Hub, clock: ManualClock, publish: Publisher
@@ -597,14 +598,6 @@ class TestSlowConsumers:
         clock.advance(2.0)
         assert clock.timers == 0
 
-    def test_a_replay_beyond_the_limits_closes(self, hub: Hub) -> None:
-        """The subscriber is returned closed, and what was not offered is not written."""
-        sink = FakeSink()
-        subscriber = subscribe(hub, sink, replay=[Batch([b"x"], 1, 600)] * 4)
-        assert subscriber.is_closed
-        assert len(sink.batches) == 1
-        assert [code for code, _ in sink.closed] == [3008]
-
 
 class TestLedger:
     def test_who_leaves_before_the_flush_is_accounted_for(
@@ -629,7 +622,7 @@ class TestLedger:
         publish("u", b"3")
         assert hub.statistics().waiting == 6
         clock.settle()
-        one.finish()
+        one.wrote(2, 2)
         first.ended("left")
         first.ended("again")
         hub.unsubscribe(first, "and again")
@@ -646,33 +639,52 @@ class TestLedger:
         assert opened == SubscriberOpened(subscriber.id, "test", ("a", "b"), "192.0.2.7:1")
         assert closed == SubscriberClosed(subscriber.id, "test", "left", 0, 0, 2.5)
 
-    @given(
-        st.lists(st.tuples(st.sampled_from(["publish", "much", "join", "leave", "finish", "wait"]), st.integers(0, 9)))
-    )
-    def test_every_publication_is_accounted_for(self, steps: list[tuple[str, int]]) -> None:
-        """delivered + dropped + waiting == published to somebody, after every step of any history."""
-        clock = ManualClock()
-        hub = make_hub(clock)
-        publish = Publisher(hub)
-        sinks: list[tuple[Subscriber, FakeSink]] = []
-        due = 0
-        for what, number in steps:
-            here = [(one, sink) for one, sink in sinks if not one.is_closed]
-            if what in ("publish", "much"):
-                count = number + 1 if what == "publish" else 30
-                due += count * len(here)
-                publish.publish("ab"[number % 2], [b"x"] * count)
-            elif what == "join":
-                sink = FakeSink()
-                sinks.append((subscribe(hub, sink), sink))
-            elif what == "wait":
-                clock.advance(number / 10)
-            elif here and what == "leave":
-                here[number % len(here)][0].ended("left")
-            elif here:
-                here[number % len(here)][1].finish()
-            statistics = hub.statistics()
-            assert statistics.delivered + statistics.dropped + statistics.waiting == due
+
+class TestCatchUp:
+    """The hub's part: when rounds run. What they do is tested in test_catch_up.py."""
+
+    def test_nothing_pending_is_read_twice(self, clock: ManualClock) -> None:
+        """A receiver of events that publishes within a flush: what is pending is in history, too, and comes once."""
+
+        def react(event: object) -> None:
+            if isinstance(event, SubscriberSlow):
+                publish("t", b"within")
+
+        broker = make_broker()
+        hub = make_hub(clock, emit=react, broker=broker, has_history=True)
+        publish = Publisher(hub, broker)
+        publish.publish("t", [b"x"] * 9)
+        sink = FakeSink()
+        subscribe(hub, sink, "t").replay(None, 9, publish.runs[0].start, hub.now())
+        subscribe(hub, FakeSink(), "slow")
+        publish.publish("slow", [b"z"] * 11)
+        hub.flush()
+        assert sink.messages == []
+        clock.settle()
+        assert sink.messages == [b"x"] * 9 + [b"within"]
+        assert hub.statistics().behind == 0
+
+    def test_an_idle_hub_flushes_for_those_that_are_behind(self, clock: ManualClock) -> None:
+        """Without anything published, and at the pace of all flushes."""
+        broker = make_broker()
+        hub = make_hub(clock, broker=broker, has_history=True)
+        publish = Publisher(hub, broker)
+        publish.publish("t", [b"x"] * 9)
+        sink = FakeSink()
+        subscriber = subscribe(hub, sink, "t")
+        subscriber.replay(None, 9, publish.runs[0].start, hub.now())
+        assert (hub.is_idle, hub.statistics().behind) == (False, 9)
+        clock.tick()
+        assert (sink.messages, hub.statistics().behind, hub.statistics().flushes) == ([b"x"] * 9, 0, 1)
+        clock.settle()
+        assert hub.statistics().flushes == 1
+
+    def test_losses_are_told(self, hub: Hub, publish: Publisher) -> None:
+        """Per topic, policy and reason."""
+        subscribe(hub, FakeSink(), "t").ended("left")
+        assert hub.losses() == []
+        hold(hub, publish, FakeSink()).ended("left")
+        assert hub.losses() == [LossCount("t", "disconnect", "left", 11)]
 
 
 class TestEnding:
@@ -691,7 +703,7 @@ class TestEnding:
         """A client that connects in the middle of the drain must not hold it up."""
         hub.close("server is restarting")
         sink = FakeSink()
-        subscriber = subscribe(hub, sink, replay=[Batch([b"1"], 1, 1)])
+        subscriber = subscribe(hub, sink)
         assert (subscriber.is_closed, sink.closed, sink.batches) == (True, [(1012, "server is restarting")], [])
         assert hub.subscribers == ()
 
@@ -701,6 +713,10 @@ class TestEnding:
         subscriber = subscribe(hub, sink)
         assert hub.is_idle
         assert hub.subscribers == (subscriber,)
+        subscriber.replay(Batch([b"0"], 1, 1), 0, None, hub.now())
+        assert not hub.is_idle, "a replay is being written"
+        sink.finish()
+        assert hub.is_idle
         publish("t", b"1")
         assert not hub.is_idle
         clock.tick()

@@ -160,7 +160,7 @@ class TestFailures:
 
     async def test_a_frame_that_the_codec_refuses_costs_that_frame(self) -> None:
         """It is told with its number in a row."""
-        async with serving(handling(FakeHandler(refuse_bad), max_bad_frames=3)) as it:
+        async with serving(handling(FakeHandler(decode=refuse_bad), max_bad_frames=3)) as it:
             device, connection = await it.connected()
             await talk(device, "bad", "bad", "good", "bad", "good")
             await eventually(lambda: connection.frames == 5 and not connection.is_busy)
@@ -172,20 +172,20 @@ class TestFailures:
 
     async def test_too_many_refused_in_a_row_close(self) -> None:
         """A device that speaks another protocol is told so by the end; what else waited is dropped and counted."""
-        handler = FakeHandler(refuse_bad)
+        handler = FakeHandler(decode=refuse_bad)
         async with serving(handling(handler, max_bad_frames=3)) as it:
             device = await it.connect()
             await talk(device, "bad", "bad", "bad", "bad", "good")
             await device.receive_all()
             await it.until_done()
-            assert handler.frames == [b"bad"] * 3
+            assert handler.frames == []
             closed = it.events.closed
             assert (closed.reason, closed.undelivered) == ("bad_frames", 2)
             assert "not JSON" in closed.detail
 
     async def test_zero_never_closes(self) -> None:
         """The limit can be switched off."""
-        async with serving(handling(FakeHandler(refuse_bad), max_bad_frames=0)) as it:
+        async with serving(handling(FakeHandler(decode=refuse_bad), max_bad_frames=0)) as it:
             device, connection = await it.connected()
             await talk(device, *["bad"] * 50)
             await eventually(lambda: len(it.events.of(FrameRejected)) == 50)
@@ -197,13 +197,56 @@ class TestFailures:
         async def work(frame: bytes, connection: Connection) -> None:
             if frame == b"fails":
                 raise LookupError
-            await refuse_bad(frame, connection)
 
-        async with serving(handling(FakeHandler(work), max_bad_frames=2)) as it:
+        async with serving(handling(FakeHandler(work, decode=refuse_bad), max_bad_frames=2)) as it:
             device, connection = await it.connected()
             await talk(device, "bad", "fails", "bad")
             await eventually(lambda: connection.frames == 3 and not connection.is_busy)
             assert [one.in_a_row for one in it.events.of(FrameRejected)] == [1, 1]
+
+    async def test_what_the_handler_cannot_express_is_not_the_devices_fault(self) -> None:
+        """A codec error from the handler's own send or publish is a failure of the handler, however often."""
+
+        async def work(frame: bytes, connection: Connection) -> None:
+            raise CodecError("json", "NaN cannot be written", frame)
+
+        async with serving(handling(FakeHandler(work), max_bad_frames=1)) as it:
+            device, connection = await it.connected()
+            await talk(device, "1", "2", "3")
+            await eventually(lambda: len(it.events.of(HandlerFailed)) == 3)
+            assert it.events.of(FrameRejected) == []
+            assert not connection.is_closing
+
+    async def test_a_codec_that_raises_anything_else_costs_that_frame(self) -> None:
+        """A codec of the user's own is the user's code: what it raises is told as the handler's failure."""
+
+        def decode(frame: bytes) -> bytes:
+            return {b"good": frame}[frame]
+
+        handler = FakeHandler(decode=decode)
+        async with serving(handling(handler, max_bad_frames=1)) as it:
+            device, connection = await it.connected()
+            await talk(device, "bad", "good")
+            await eventually(lambda: handler.frames == [b"good"])
+            assert failures(it.events) == ["KeyError: b'bad'"]
+            assert not connection.is_closing
+
+    async def test_a_cancellation_that_is_not_ours_costs_one_message(self) -> None:
+        """A handler that awaits something cancelled elsewhere has failed; nobody told its connection to end."""
+
+        async def work(frame: bytes, connection: Connection) -> None:
+            if frame == b"1":
+                future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                future.cancel()
+                await future
+
+        handler = FakeHandler(work)
+        async with serving(handling(handler)) as it:
+            device, connection = await it.connected()
+            await talk(device, "1", "2")
+            await eventually(lambda: handler.frames == [b"1", b"2"])
+            assert failures(it.events) == ["CancelledError: "]
+            assert not connection.is_closing
 
     async def test_a_dependency_that_fails_at_connect_ends_the_connection(self) -> None:
         """The session is closed all the same and sees the error."""
@@ -251,9 +294,10 @@ class TestFailures:
             assert failures(it.events) == ["ZeroDivisionError: no session"]
 
 
-async def refuse_bad(frame: bytes, connection: Connection) -> None:
+def refuse_bad(frame: bytes) -> bytes:
     if frame == b"bad":
         raise CodecError("json", "not JSON", frame)
+    return frame
 
 
 class TestBackpressure:

@@ -101,6 +101,7 @@ def make_node(
         options=GatewayOptions(drain_timeout_s=drain_timeout_s),
         outbox=outbox or OutboxLimits(),
         topics={},
+        has_history=False,
         emit=events,
     )
     return node, broker, events

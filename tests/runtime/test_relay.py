@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from portcast.runtime import Connection, Hub
+from portcast.runtime.relay import MOST_AT_ONCE
 from runtime_kit import FakeSink, Publisher, Serving, eventually, make_hub, relaying, serving, subscribe, turns
 
 pytestmark = pytest.mark.anyio
@@ -37,6 +38,9 @@ class FakeHub:
 
     def release(self) -> None:
         self.is_holding = False
+        self.let_in()
+
+    def let_in(self) -> None:
         callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
             callback()  # type: ignore[operator]  # a callback is what was given
@@ -92,6 +96,32 @@ async def test_frames_that_come_while_some_wait_are_kept_behind_them() -> None:
         connection.data_received(b"3\n")
         hub.release()
         assert sent.frames == [b"1", b"2", b"3"]
+
+
+async def test_a_long_read_asks_again_and_again() -> None:
+    """One read may hold a hundred thousand tiny frames: after so many the topic may be held again."""
+    published: list[int] = []
+    hub = FakeHub()
+
+    def publish(topic: str, payloads: Sequence[bytes]) -> None:
+        published.append(len(payloads))
+        hub.is_holding = True
+
+    async with serving(relaying(publish, hub)) as it:  # type: ignore[arg-type]  # the part of a hub that a relay uses
+        _, connection = await it.connected()
+        hub.is_holding = False
+        connection.data_received(b"x\n" * (2 * MOST_AT_ONCE + 1))
+        assert published == [MOST_AT_ONCE]
+        assert not connection.is_reading
+        hub.let_in()
+        assert published == [MOST_AT_ONCE], "still held"
+        hub.release()
+        assert published == [MOST_AT_ONCE] * 2
+        assert connection.is_busy
+        hub.release()
+        assert published == [MOST_AT_ONCE, MOST_AT_ONCE, 1]
+        assert not connection.is_busy
+        assert connection.is_reading
 
 
 async def test_held_frames_are_published_when_the_device_has_gone_meanwhile() -> None:

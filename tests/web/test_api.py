@@ -18,7 +18,9 @@ from fastapi import FastAPI
 from asgi_fakes import until
 from gateway_serving import app_with, feed, http, port_of, running, serving
 from portcast import Gateway, HistoryLimits, HttpOptions
-from portcast.config import GatewayOptions
+from portcast.config import GatewayOptions, TopicOptions
+from portcast.delivery import Batch, OutboxLimits
+from portcast.web.encodings import WebSocketPlain
 
 pytestmark = pytest.mark.anyio
 
@@ -302,6 +304,81 @@ async def test_listeners_are_listed_with_their_counters() -> None:
         assert answer["max_connections"] == gateway.max_connections
 
 
+class Stuck:
+    """The sink of a client that never reads."""
+
+    buffered = 0
+
+    def write(self, batch: Batch) -> bool:
+        return False
+
+    def close(self, code: int, reason: str) -> None: ...
+
+    def abort(self) -> None: ...
+
+
+async def test_slow_consumers_are_told_with_what_was_lost() -> None:
+    """Who does not keep up, by how much, and what it cost: nothing is dropped in silence."""
+    gateway = Gateway(
+        outbox=OutboxLimits(soft_messages=2, hard_bytes=20),
+        topics={"a/#": TopicOptions(patience_s=0, slow_consumer="drop_newest")},
+    )
+    async with api(gateway) as client:
+        hub = gateway._running().hub
+        told = (await client.get("/api/slow-consumers")).json()
+        assert told["now"] == told["losses"] == []
+        subscribers = [
+            hub.subscribe(["a/#"], WebSocketPlain(), Stuck(), transport="websocket", peer=f"192.0.2.7:{number}")
+            for number in range(3)
+        ]
+        for number in range(10):
+            gateway.publish_nowait(f"a/{number % 2}", b"12345")
+            hub.flush()
+        subscribers[0].ended("client left")
+        answer = (await client.get("/api/slow-consumers")).json()
+        assert answer.pop("now") == [
+            {
+                "id": one.id,
+                "transport": "websocket",
+                "peer": one.peer,
+                "filters": ["a/#"],
+                "standing": "demoted",
+                "policy": "drop_newest",
+                "waiting": one.outbox.waiting_messages,
+                "waiting_bytes": one.outbox.waiting_messages * 5,
+                "behind": 0,
+            }
+            for one in sorted(subscribers[1:], key=hub.subscribers.index)
+        ]
+        losses = answer.pop("losses")
+        assert [one["messages"] for one in losses] == sorted((one["messages"] for one in losses), reverse=True)
+        assert {(one["topic"], one["policy"], one["reason"]) for one in losses} == {
+            ("a/0", "drop_newest", "newest"),
+            ("a/1", "drop_newest", "newest"),
+            ("a/#", "drop_newest", "left"),
+        }
+        assert answer["dropped"] == sum(one["messages"] for one in losses)
+        assert answer["delivered"] + answer["dropped"] + answer["waiting"] + answer["behind"] == 3 * 10
+        assert (answer["subscribers"], answer["slow"], answer["demoted"], answer["removed"]) == (2, 3, 3, 0)
+        short = (await client.get("/api/slow-consumers?limit=1")).json()
+        assert (len(short["now"]), short["losses"]) == (1, losses[:1])
+        hub.abort()
+
+
+async def test_one_that_holds_its_publishers_is_told() -> None:
+    """So that who wonders why a device is paused finds the client that does it."""
+    gateway = Gateway(outbox=OutboxLimits(soft_messages=2))
+    async with api(gateway) as client:
+        hub = gateway._running().hub
+        hub.subscribe(["#"], WebSocketPlain(), Stuck(), transport="websocket")
+        for _ in range(4):
+            gateway.publish_nowait("a", b"")
+            hub.flush()
+        (one,) = (await client.get("/api/slow-consumers")).json()["now"]
+        assert (one["standing"], one["policy"], one["waiting"]) == ("holding", "catch_up", 4)
+        hub.abort()
+
+
 async def test_connections_are_listed_in_pages() -> None:
     """Each device once, over all pages, and by listener."""
     gateway = Gateway()
@@ -359,7 +436,9 @@ async def test_health_in_all_states() -> None:
         assert await _states(client) == {"live": (200, "ok"), "ready": (503, "stopped")}
 
 
-@pytest.mark.parametrize("path", ["/api/topics", "/api/topics/a/history", "/api/listeners", "/api/connections"])
+@pytest.mark.parametrize(
+    "path", ["/api/topics", "/api/topics/a/history", "/api/listeners", "/api/connections", "/api/slow-consumers"]
+)
 async def test_before_the_start_the_api_says_so(path: str) -> None:
     """An application that is served without its lifespan gets a reason and not a traceback."""
     async with http(app_with(Gateway())) as client:
@@ -392,6 +471,7 @@ def test_openapi_is_complete_and_consistent() -> None:
         "/gw/api/topics/{topic}",
         "/gw/api/listeners",
         "/gw/api/connections",
+        "/gw/api/slow-consumers",
         "/gw/events",
         "/gw/events/{filter}",
         "/gw/health/live",

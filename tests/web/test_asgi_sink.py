@@ -46,11 +46,10 @@ class Running:
 
 
 @asynccontextmanager
-async def run(*replay: Batch, has_transport: bool = True, **options: Any) -> AsyncIterator[Running]:
+async def run(*, has_transport: bool = True, **options: Any) -> AsyncIterator[Running]:
     peer, owner, transport = Peer(), Owner(), Transport()
     sink = AsgiSink(peer.send, transport=transport if has_transport else None, farewell=_farewell, **options)  # type: ignore[arg-type]
     sink.bind(owner)
-    sink.replay(replay)
     running = Running(peer, owner, transport, sink)
     before = asyncio.all_tasks()
     running.task = asyncio.ensure_future(sink.run(peer.receive))
@@ -91,13 +90,20 @@ async def test_a_batch_given_before_the_start_is_written() -> None:
     assert await task == "client left"
 
 
-async def test_the_replay_comes_first_and_counts_for_nothing() -> None:
-    """History precedes what is live; the owner's ledger is of what was published to it."""
-    async with run(texts("old 1", "old 2"), texts("old 3")) as it:
-        it.sink.write(texts("live"))
-        await until(lambda: it.owner.drained, "the live batch")
-        assert it.texts == ["old 1", "old 2", "old 3", "live"]
-        assert (it.owner.drained, it.owner.written) == (1, (0, 0))
+async def test_writing_is_never_done_at_once() -> None:
+    """Whatever the server does, one batch is given at a time."""
+    async with run() as it:
+        assert it.sink.write(texts("a")) is False
+        await until(lambda: it.owner.drained == 1, "the batch")
+
+
+@pytest.mark.parametrize("has_transport", [True, False])
+async def test_what_the_kernel_has_not_taken_is_seen(has_transport: bool) -> None:
+    """As far as the server shows its transport: a peer that takes some of it gets on."""
+    async with run(has_transport=has_transport) as it:
+        it.transport.buffered = 700
+        assert it.sink.buffered == (700 if has_transport else 0)
+        it.transport.buffered = 0
 
 
 async def test_others_get_a_turn_during_a_large_batch() -> None:
@@ -327,20 +333,36 @@ async def test_a_peer_that_takes_the_rest_in_time_is_not_aborted() -> None:
 
 
 @pytest.mark.usefixtures("short_waits")
-async def test_a_replay_that_is_not_taken_is_given_up() -> None:
-    """The outbox does not know of it, so nothing else would end such a client."""
-    async with run(texts("old")) as it:
-        it.peer.may_take.clear()
+async def test_a_transport_that_was_closed_twice_is_no_error() -> None:
+    """asyncio's TLS transport knows no size any more then; uvicorn closes twice after a ping timeout."""
+    async with run() as it:
+        it.transport.is_forgetful = True
+        assert it.sink.buffered == 0
+        it.peer.leaves()
         assert await it.ended() == "client left"
-        assert it.transport.is_aborted
 
 
-async def test_a_replay_is_abandoned_for_the_goodbye() -> None:
-    """A stop must not wait for history."""
-    async with run(texts("a", "b")) as it:
-        it.sink.close(1012, "server is restarting")
-        await it.ended()
-        assert it.peer.sent == [_farewell(1012, "server is restarting")]
+async def test_no_receive_waits_during_a_goodbye_without_a_transport() -> None:
+    """Granian answers a waiting `receive` and drops the close frame."""
+    async with run(has_transport=False) as it:
+        await until(lambda: it.peer.receiving == 1, "the reader")
+        it.peer.may_take.clear()
+        it.sink.close(3008, "slow consumer")
+        await until(lambda: it.peer.receiving == 0, "the reader's end")
+        assert not it.task.done()
+        it.peer.may_take.set()
+        assert await it.ended() == "slow consumer"
+        assert it.peer.sent == [_farewell(3008, "slow consumer")]
+
+
+async def test_reading_goes_on_during_a_goodbye_with_a_transport() -> None:
+    """uvicorn must read the peer's answer, and says when it is gone."""
+    async with run() as it:
+        it.peer.may_take.clear()
+        it.sink.close(3008, "slow consumer")
+        await until(lambda: it.peer.receiving == 1, "the reader")
+        it.peer.leaves()
+        assert await it.ended() == "slow consumer"
 
 
 async def test_abort_ends_at_once() -> None:

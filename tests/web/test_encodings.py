@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portcast.delivery import Batch
+from portcast.delivery import Batch, Encoding
 from portcast.publication import Publication, Run
 from portcast.web.encodings import (
-    ClientEncoding,
     EventsJson,
     EventsPlain,
     WebSocketJson,
@@ -31,7 +30,7 @@ def _unix(at: float) -> float:
     return 1000 + at
 
 
-ALL: list[ClientEncoding] = [
+ALL: list[Encoding] = [
     WebSocketPlain(),
     WebSocketJson(_id, _unix),
     EventsPlain(_id),
@@ -71,7 +70,7 @@ def body_of(batch: Batch) -> str:
 
 
 @every_encoding
-def test_a_batch_counts_publications_and_payload_bytes(encoding: ClientEncoding) -> None:
+def test_a_batch_counts_publications_and_payload_bytes(encoding: Encoding) -> None:
     """The outbox keeps its ledger and its limits by these numbers, whatever the envelope adds."""
     batch = encoding.encode(run_of(b"one", BAD, b""))
     assert (batch.messages, batch.size) == (3, 5)
@@ -79,10 +78,21 @@ def test_a_batch_counts_publications_and_payload_bytes(encoding: ClientEncoding)
 
 
 @every_encoding
-def test_a_gap_counts_as_no_publication(encoding: ClientEncoding) -> None:
+def test_a_gap_counts_as_no_publication(encoding: Encoding) -> None:
     """It is a notice; counted, delivered and published would not agree."""
     batch = encoding.gap(3, True)
     assert batch is None or (batch.messages, batch.size, len(batch.items)) == (0, 0, 1)
+
+
+@every_encoding
+def test_joined_batches_are_the_items_in_order(encoding: Encoding) -> None:
+    """Several runs of one tick are one write; the ledger counts all of them."""
+    runs = [run_of(b"one", BAD), run_of(b"two")]
+    batches = [encoding.encode(run) for run in runs]
+    both = encoding.join(batches)
+    assert list(both.items) == [item for batch in batches for item in batch.items]
+    assert (both.messages, both.size) == (3, 8)
+    assert encoding.join(batches[:1]) is batches[0], "one alone is not copied"
 
 
 def test_plain_websocket_messages_are_the_payloads() -> None:

@@ -16,7 +16,15 @@ pytestmark = pytest.mark.anyio
 async def test_every_way_in_is_there() -> None:
     """One `include_router` brings them all."""
     async with serving(app_with(Gateway())) as served:
-        for path in ("/", "/static/main.js", "/api/topics", "/api/listeners", "/api/connections", "/health/ready"):
+        for path in (
+            "/",
+            "/static/main.js",
+            "/api/topics",
+            "/api/listeners",
+            "/api/connections",
+            "/api/slow-consumers",
+            "/health/ready",
+        ):
             assert (await served.http.get(path)).status_code == 200, path
         for path in ("/events", "/events/", "/events/a", "/events/%23"):
             async with served.http.stream("GET", path) as answer:

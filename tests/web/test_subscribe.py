@@ -2,21 +2,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
 
 import anyio
 import pytest
 from starlette.datastructures import QueryParams
 
 from asgi_fakes import Message, Peer, started_node, until
+from portcast.delivery import Encoding, OutboxLimits
 from portcast.errors import PortcastError, TopicError
 from portcast.events import Event, SubscriberClosed
 from portcast.history import HistoryLimits
-from portcast.publication import Publication
 from portcast.runtime import Node
 from portcast.web.asgi_sink import AsgiSink
-from portcast.web.encodings import ClientEncoding, WebSocketJson, WebSocketPlain
-from portcast.web.subscribe import MAX_FILTERS, MAX_REPLAY, Wish, read_wish, ready_node, replay, runs_of, serve
+from portcast.web.encodings import WebSocketJson, WebSocketPlain
+from portcast.web.subscribe import MAX_FILTERS, MAX_REPLAY, Replay, Wish, read_wish, ready_node, replay, serve
 
 DEFAULT = Wish(("#",), is_json=False, since="", history=0)
 
@@ -107,34 +106,15 @@ async def test_only_a_ready_node_takes_clients() -> None:
 # The replay
 
 
-def _publication(topic: str, sequence: int, at: float = 0.0, offset: int | None = None) -> Publication:
-    return Publication(topic, "e", sequence if offset is None else offset, sequence, at, b"%d" % sequence)
+def _said(past: Replay) -> list[str]:
+    return [] if past.batch is None else [item["text"] for item in past.batch.items]  # type: ignore[index]
 
 
-def test_runs_join_what_is_consecutive() -> None:
-    """Fewer batches, the same publications in the same order."""
-    one = [_publication("a", 1), _publication("a", 2), _publication("b", 3, offset=1), _publication("a", 4, offset=3)]
-    runs = runs_of(one)
-    assert [(run.topic, run.payloads) for run in runs] == [("a", [b"1", b"2"]), ("b", [b"3"]), ("a", [b"4"])]
-    assert [one for run in runs for one in run.publications()] == one
-
-
-def test_runs_do_not_join_across_gaps_and_times() -> None:
-    """A run has one time, and its offsets have no holes."""
-    assert len(runs_of([_publication("a", 1, 0.0), _publication("a", 2, 1.0)])) == 2
-    assert len(runs_of([_publication("a", 1), _publication("a", 3)])) == 2
-    assert runs_of([]) == []
-
-
-def _said(batches: Sequence[object]) -> list[str]:
-    return [item["text"] for batch in batches for item in batch.items]  # type: ignore[attr-defined]
-
-
-def _plain() -> ClientEncoding:
+def _plain() -> Encoding:
     return WebSocketPlain()
 
 
-def _json() -> ClientEncoding:
+def _json() -> Encoding:
     return WebSocketJson(lambda one: f"{one.epoch}:{one.offset}", lambda at: at)
 
 
@@ -145,8 +125,8 @@ async def test_history_is_the_newest_oldest_first() -> None:
         for number in range(5):
             node.publish_nowait("ab"[number % 2], [b"%d" % number])
         past = replay(node, Wish(("#",), False, "", 3), _plain())
-        assert (_said(past.batches), past.unsaid) == (["2", "3", "4"], "")
-        assert replay(node, DEFAULT, _plain()).batches == []
+        assert (_said(past), past.unsaid) == (["2", "3", "4"], "")
+        assert replay(node, DEFAULT, _plain()) == Replay()
 
 
 @pytest.mark.anyio
@@ -156,7 +136,7 @@ async def test_resuming_brings_exactly_what_was_missed() -> None:
         position = node.publish_nowait("a", [b"0"])
         node.publish_nowait("a", [b"1", b"2"])
         past = replay(node, Wish(("a",), False, str(position), 0), _plain())
-        assert (_said(past.batches), past.unsaid) == (["1", "2"], "")
+        assert (_said(past), past.unsaid) == (["1", "2"], "")
 
 
 @pytest.mark.anyio
@@ -173,11 +153,45 @@ async def test_a_gap_is_said_first(since: str, in_band: str, out_of_band: str) -
         position = node.publish_nowait("a", [b"0"])
         node.publish_nowait("a", [b"1", b"2", b"3", b"4"])
         wish = Wish(("a",), False, str(position) if since == "exact" else since, 0)
-        said = _said(replay(node, wish, _json()).batches)
+        said = _said(replay(node, wish, _json()))
         assert said[0] == in_band
         assert [json.loads(one)["data"] for one in said[1:]] == ["3", "4"]
-        plain = replay(node, wish, _plain())
-        assert (plain.batches, plain.unsaid) == ([], out_of_band)
+        assert replay(node, wish, _plain()) == Replay(unsaid=out_of_band)
+
+
+@pytest.mark.anyio
+async def test_a_long_absence_begins_with_one_round() -> None:
+    """What is more follows in rounds, so that one client cannot make the server encode all of history at once."""
+    async with started_node(history=HistoryLimits(publications=1000)) as node:
+        position = node.publish_nowait("a", [b"0"])
+        node.publish_nowait("a", [b"%d" % number for number in range(1, 900)])
+        past = replay(node, Wish(("a",), False, str(position), 0), _plain())
+        assert _said(past) == [str(number) for number in range(1, 301)]
+        assert past.more == 599
+        assert past.position is not None
+        assert past.position.offset == 301
+
+
+@pytest.mark.anyio
+async def test_large_publications_make_a_shorter_round() -> None:
+    """A round must not make the client slow at once: 256 KiB, or one publication that is larger."""
+    async with started_node(history=HistoryLimits(topic_bytes=10_000_000)) as node:
+        position = node.publish_nowait("a", [b"0"])
+        node.publish_nowait("a", [b"x" * 60_000] * 10)
+        wish = Wish(("a",), False, str(position), 0)
+        past = replay(node, wish, _plain())
+        assert (len(_said(past)), past.more) == (4, 6)
+        node.publish_nowait("b", [b"y" * 300_000] * 2)
+        assert len(_said(replay(node, Wish(("b",), False, "", 2), _plain()))) == 1, "of history the newest"
+
+
+@pytest.mark.anyio
+async def test_history_is_cut_at_its_old_end() -> None:
+    """Who asks for the newest hundred gets the newest that fit."""
+    async with started_node(history=HistoryLimits(topic_bytes=10_000_000)) as node:
+        node.publish_nowait("a", [b"%d" % number + b"x" * 59_999 for number in range(9)])
+        said = _said(replay(node, Wish(("a",), False, "", 9), _plain()))
+        assert [one[0] for one in said] == list("5678")
 
 
 # The life of a subscriber
@@ -219,6 +233,63 @@ async def test_history_and_live_join_without_a_seam() -> None:
         assert not node.hub.subscribers
     # The ledger is of what was published to the subscriber while it was one.
     assert (_closed(events).delivered, _closed(events).dropped, _closed(events).reason) == (1, 0, "client left")
+
+
+@pytest.mark.anyio
+async def test_a_long_absence_comes_back_whole() -> None:
+    """Rounds from history, while publishing goes on, join what is live without a seam."""
+    events: list[Event] = []
+    async with started_node(events.append, history=HistoryLimits(publications=5000)) as node:
+        position = node.publish_nowait("a", [b"0"])
+        node.publish_nowait("a", [b"%d" % number for number in range(1, 1000)])
+        peer = Peer()
+        peer.stops_after = 100
+        task = _start(node, peer, Wish(("a",), False, str(position), 0))
+        await until(lambda: not peer.may_take.is_set(), "the client to stop reading")
+        node.publish_nowait("a", [b"1000"])
+        peer.may_take.set()
+        await until(lambda: len(peer.sent) > 700, "the third round")
+        node.publish_nowait("a", [b"1001"])
+        await until(lambda: len(peer.sent) >= 1001, "everything")
+        assert [one["text"] for one in peer.sent] == [str(number) for number in range(1, 1002)]
+        assert node.hub.statistics().behind == 0
+        peer.leaves()
+        with anyio.fail_after(5):
+            await task
+    closed = _closed(events)
+    assert closed.dropped == 0
+    assert closed.delivered == 701, "of history only what came after the first round was waited for and counts"
+
+
+@pytest.mark.anyio
+async def test_a_replay_that_is_not_taken_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no publication of the ledger, but a client that takes nothing of it is gone in time like any other."""
+    monkeypatch.setattr("portcast.runtime.slow_consumers.REVIEW_S", 0.01)
+    events: list[Event] = []
+    async with started_node(events.append, outbox=OutboxLimits(hard_age_s=0.02)) as node:
+        node.publish_nowait("a", [b"old"])
+        peer = Peer()
+        peer.may_take.clear()
+        task = _start(node, peer, Wish(("a",), False, "", 1))
+        await until(lambda: not node.hub.subscribers and events, "its removal")
+        peer.may_take.set()
+        with anyio.fail_after(5):
+            await task
+    closed = _closed(events)
+    assert closed.reason.startswith("slow consumer: took nothing for")
+    assert (closed.delivered, closed.dropped) == (0, 0)
+
+
+@pytest.mark.anyio
+async def test_who_comes_during_the_stop_is_sent_away() -> None:
+    """The subscription may be made in the moment in which the hub says goodbye."""
+    async with started_node() as node:
+        node.publish_nowait("a", [b"old"])
+        node.hub.close("server is restarting")
+        peer = Peer()
+        with anyio.fail_after(5):
+            await _start(node, peer, Wish(("a",), False, "", 1))
+        assert peer.sent == [_farewell(1012, "server is restarting")]
 
 
 @pytest.mark.anyio

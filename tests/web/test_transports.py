@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from asgi_fakes import Transport
 from gateway_serving import serving, take
 from portcast import Gateway
-from portcast.web.transports import KEY, TransportProbe, transport_of
+from portcast.web.transports import KEY, OWNER_KEY, TransportProbe, transport_of
 
 
 class Cycle:
@@ -74,8 +74,16 @@ async def test_extensions_of_the_server_are_not_changed() -> None:
     """A server may use one dict for all its connections."""
     shared: dict[str, Any] = {"websocket.http.response": {}}
     seen = await _probed({"type": "websocket", "extensions": shared}, Cycle(Transport()).send)
-    assert seen["extensions"].keys() == {"websocket.http.response", KEY}
-    assert KEY not in shared
+    assert seen["extensions"].keys() == {"websocket.http.response", KEY, OWNER_KEY}
+    assert shared == {"websocket.http.response": {}}
+
+
+@pytest.mark.anyio
+async def test_the_object_that_sends_is_noted() -> None:
+    """Writing beside a server's class needs to know its state."""
+    cycle = Cycle(Transport())
+    seen = await _probed({"type": "websocket"}, cycle.send)
+    assert seen["extensions"][OWNER_KEY] is cycle
 
 
 class Outer:

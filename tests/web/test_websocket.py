@@ -10,11 +10,14 @@ import anyio
 import pytest
 from starlette.websockets import WebSocket
 
-from asgi_fakes import Message, Peer, started_node, until
+from asgi_fakes import Message, Peer, Transport, started_node, until
 from portcast.config import HttpOptions
+from portcast.delivery import Batch
 from portcast.runtime import Node
 from portcast.web.resume import Encodings
+from portcast.web.transports import KEY, OWNER_KEY
 from portcast.web.websocket import WebSocketEndpoint
+from portcast.web.websocket_asgi import EXTENSION
 
 pytestmark = pytest.mark.anyio
 
@@ -73,6 +76,125 @@ async def test_publications_arrive_as_messages() -> None:
             {"type": "websocket.send", "text": "grüße"},
             {"type": "websocket.send", "bytes": b"\xff"},
         ]
+
+
+# The three tiers
+
+
+class Connection:
+    """What our own class offers to the endpoint."""
+
+    buffered = 0
+
+    def __init__(self, *, is_deflated: bool) -> None:
+        self.is_deflated = is_deflated
+        self.owner: Any = None
+        self.calls: list[str] = []
+        self.written: list[Any] = []
+
+    def bind(self, owner: Any) -> None:
+        self.owner = owner
+        self.calls.append("bind")
+
+    def detach(self) -> None:
+        self.calls.append("detach")
+
+    def write(self, batch: Batch) -> bool:
+        self.written += batch.items
+        return True
+
+    def close(self, code: int, reason: str) -> None:
+        self.calls.append(f"close {code} {reason}")
+
+    def abort(self) -> None:
+        self.calls.append("abort")
+
+
+@pytest.mark.parametrize(("is_deflated", "first"), [(False, 0x81), (True, 0xC1)], ids=["plain", "deflated"])
+@pytest.mark.parametrize("query", ["", "format=json"])
+async def test_under_our_own_class_the_call_returns(is_deflated: bool, first: int, query: str) -> None:
+    """The connection is the sink: frames as it negotiated them, and neither task nor scope is left."""
+    connection = Connection(is_deflated=is_deflated)
+    async with started_node() as node:
+        node.publish_nowait("a", [b"old " * 50])
+        peer = Peer(CONNECT)
+        websocket = _websocket(peer, "a", f"history=1&{query}")
+        websocket.scope["extensions"] = {EXTENSION: connection}
+        with anyio.fail_after(5):
+            await _endpoint(node).serve(websocket)
+        (subscriber,) = node.hub.subscribers
+        assert connection.owner is subscriber
+        assert connection.calls == ["bind", "detach"]
+        assert (subscriber.transport, subscriber.peer) == ("websocket", "192.0.2.7:5")
+        node.publish_nowait("a", [b"live " * 50])
+        await until(lambda: len(connection.written) == 2, "what is live after what is old")
+        assert [one[0] for one in connection.written] == [first, first]
+        assert peer.sent == [{"type": "websocket.accept"}]
+        subscriber.ended("client left")
+
+
+async def test_a_gap_that_cannot_be_said_closes_under_our_own_class_too() -> None:
+    """Before it is detached; the class ends by itself then."""
+    connection = Connection(is_deflated=False)
+    async with started_node() as node:
+        node.publish_nowait("a", [b"x"])
+        websocket = _websocket(Peer(CONNECT), "a", "since=other:1")
+        websocket.scope["extensions"] = {EXTENSION: connection}
+        with anyio.fail_after(5):
+            await _endpoint(node).serve(websocket)
+        assert connection.calls == ["bind", "close 3008 missed at least 1 publications", "detach"]
+        assert not node.hub.subscribers
+
+
+class Stock:
+    """What `stock_protocol_of` looks for."""
+
+    class Conn:
+        class state:
+            name = "OPEN"
+
+    def __init__(self) -> None:
+        self.transport = Pipe()
+        self.conn = self.Conn()
+        self.handshake_complete = True
+        self.close_sent = self.disconnected = False
+
+
+Stock.__module__ = "uvicorn.protocols.websockets.made_up"
+
+
+class Pipe(Transport):
+    """A transport that keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+
+    def writelines(self, lines: list[bytes]) -> None:
+        self.written += lines
+
+
+async def test_under_uvicorns_classes_frames_are_written_beside_them() -> None:
+    """Uncompressed, whatever they negotiated; the call goes on to read and to close."""
+    stock = Stock()
+    async with started_node() as node:
+        peer = Peer(CONNECT)
+        websocket = _websocket(peer)
+        websocket.scope["extensions"] = {KEY: stock.transport, OWNER_KEY: stock}
+        task = asyncio.ensure_future(_endpoint(node).serve(websocket))
+        await until(lambda: node.hub.subscribers, "the subscription")
+        node.publish_nowait("a", [b"x", b"\xff"])
+        await until(lambda: stock.transport.written, "the frames")
+        assert b"".join(stock.transport.written) == b"\x81\x01x\x82\x01\xff"
+        assert peer.sent == [{"type": "websocket.accept"}]
+        stock.disconnected = True
+        peer.leaves()
+        with anyio.fail_after(5):
+            await task
+        assert not node.hub.subscribers
+
+
+# The conversation
 
 
 async def test_only_what_the_filter_matches() -> None:

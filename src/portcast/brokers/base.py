@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from portcast.publication import Position, Publication, Run
+from portcast.publication import Mark, Position, Publication, Run
 from portcast.topics import is_wildcard
 
 Deliver = Callable[[Run], None]
@@ -39,12 +39,14 @@ class Recovery:
     Attributes:
         publications: what is still held after the position, oldest first.
         missed: publications after the position that are gone. 0 means that nothing was lost.
+        more: publications that are held, but were not returned because of the limit; they follow the last one.
         is_exact: False when ``missed`` is a lower bound (a filter over several topics whose history moved on).
     """
 
     publications: list[Publication]
     missed: int
     is_exact: bool
+    more: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,13 @@ def resume_id(filters: Sequence[str], publication: Publication, node_epoch: str)
     if is_single_topic(filters):
         return f"{publication.epoch}:{publication.offset}"
     return f"{node_epoch}:*{publication.sequence}"
+
+
+def resume_at(filters: Sequence[str], mark: Mark, node_epoch: str) -> str:
+    """Return the id that resumes right after ``mark``; otherwise as `resume_id`."""
+    if is_single_topic(filters):
+        return f"{mark.epoch}:{mark.offset}"
+    return f"{node_epoch}:*{mark.sequence}"
 
 
 def parse_resume_id(since: str) -> ResumePoint | None:
@@ -156,7 +165,7 @@ class Broker(Protocol):
         Args:
             filters: valid topic filters.
             since: for one exact topic ``epoch:offset``; otherwise ``node-epoch:*sequence`` (see `resume_id`).
-            limit: at most so many publications, the oldest ones; if more are held, the rest counts as missed.
+            limit: at most so many publications, the oldest ones; `Recovery.more` says how many follow.
             now: the monotonic time.
 
         A position of another epoch, or one that cannot be read, gives everything retained and ``missed`` as a lower

@@ -146,7 +146,7 @@ class MemoryBroker:
         Args:
             filters: valid topic filters.
             since: whatever a client sent.
-            limit: 0 or less gives none; all that is held then counts as missed.
+            limit: 0 or less gives none.
             now: the monotonic time.
         """
         point = parse_resume_id(since)
@@ -157,7 +157,7 @@ class MemoryBroker:
         elif point and point.is_sequence and point.epoch == self._node_epoch and point.number <= self._sequence:
             return self._recover_after(filters, point.number, limit, now)
         everything = self._recover_after(filters, 0, limit, now)
-        return Recovery(everything.publications, max(1, everything.missed), False)
+        return Recovery(everything.publications, max(1, everything.missed), False, everything.more)
 
     def node_epoch(self) -> str:
         """The epoch of this node's sequence numbers."""
@@ -170,7 +170,8 @@ class MemoryBroker:
             return Recovery([], 0, True)
         self._store.refresh(ring, now)
         found = ring.after(offset, limit)
-        return Recovery(found, ring.last_offset - offset - len(found), True)
+        missed = max(0, ring.evicted_offset - offset)
+        return Recovery(found, missed, True, ring.last_offset - offset - missed - len(found))
 
     def _recover_after(self, filters: Sequence[str], sequence: int, limit: int, now: float) -> Recovery:
         """Resume any filters after a sequence of this node."""
@@ -193,13 +194,13 @@ class MemoryBroker:
                 break
             skip = max(0, sequence + 1 - run.first_sequence)
             found += slice_run(run, skip, skip + limit - len(found))
-        missed += held - len(found)
+        more = held - len(found)
         if "#" in filters and self._system_sequence <= sequence:
             # Everything published since matches, so the node's own count is the answer.
-            return Recovery(found, self._sequence - sequence - len(found), True)
+            return Recovery(found, self._sequence - sequence - held, True, more)
         if self._may_have_forgotten(filters, sequence):
-            return Recovery(found, max(1, missed), False)
-        return Recovery(found, missed, is_exact)
+            return Recovery(found, max(1, missed), False, more)
+        return Recovery(found, missed, is_exact, more)
 
     def _may_have_forgotten(self, filters: Sequence[str], sequence: int) -> bool:
         """Return True if a topic that matched may have been forgotten with publications after ``sequence``.

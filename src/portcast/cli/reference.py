@@ -68,7 +68,8 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _code(text: str) -> str:
-    return f"`{text}`"
+    # Two backticks without anything between them are not code in Markdown.
+    return f"`{text}`" if text else "empty"
 
 
 def _plain_table(cls: type[Any]) -> str:

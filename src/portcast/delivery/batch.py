@@ -13,7 +13,7 @@ class Batch(NamedTuple):
 
     Attributes:
         items: what the sink writes, one after the other; never changed once made.
-        messages: publications in it. Either one per item, or all of them in a single item.
+        messages: publications in it.
         size: payload bytes in it.
     """
 
@@ -27,6 +27,19 @@ class Encoding(Protocol):
 
     def encode(self, run: Run) -> Batch:
         """Return the run's publications for this kind of client. Called once per run, whoever listens."""
+        ...
+
+    def join(self, batches: Sequence[Batch]) -> Batch:
+        """Return several batches as one, to be written in one go. Called once, whoever gets it."""
+        ...
+
+    def gap(self, missed: int, is_exact: bool) -> Batch | None:
+        """Return what tells the client of lost publications; None if it cannot be said in-band.
+
+        Args:
+            missed: how many.
+            is_exact: False if that is a lower bound.
+        """
         ...
 
 
@@ -45,12 +58,25 @@ class SinkOwner(Protocol):
 class Sink(Protocol):
     """The way to one client.
 
-    It takes one batch at a time: after `write` no further one until `SinkOwner.on_drained`. Three tiers implement it
-    (design: sinks); this release has the plain ASGI one.
+    Three tiers implement it (design: sinks): our own WebSocket class, the transport found under another uvicorn class,
+    and plain ASGI ``send``. All pass one suite of tests.
     """
 
-    def write(self, batch: Batch) -> None:
-        """Begin to write a batch. Does not wait and does not raise; a broken client ends through its endpoint."""
+    def write(self, batch: Batch) -> bool:
+        """Write a batch. Does not wait and does not raise; a broken client ends through its connection.
+
+        Returns:
+            True if the sink takes another at once; False if `SinkOwner.on_drained` will say when it does, and until
+            then nothing may be written.
+        """
+        ...
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that were written and that the kernel has not taken yet, as far as the sink can see.
+
+        When it shrinks the client gets on, even if nothing else tells so.
+        """
         ...
 
     def close(self, code: int, reason: str) -> None:
@@ -60,3 +86,14 @@ class Sink(Protocol):
     def abort(self) -> None:
         """End now, without waiting for a peer that may never read."""
         ...
+
+
+def joined(batches: Sequence[Batch]) -> Batch:
+    """Return several batches as one whose items follow each other."""
+    if len(batches) == 1:
+        return batches[0]
+    return Batch(
+        [item for batch in batches for item in batch.items],
+        sum(batch.messages for batch in batches),
+        sum(batch.size for batch in batches),
+    )

@@ -46,11 +46,12 @@ class _Session:
 
 
 class _MessageSession(_Session):
-    __slots__ = ("_decode",)
+    __slots__ = ("decode",)
 
     def __init__(self, plan: Plan, connection: object, decode: Callable[[bytes], Any]) -> None:
         super().__init__(plan, connection)
-        self._decode = decode
+        self.decode = decode
+        """The codec's; see `portcast.runtime.session.Session`."""
 
     async def run(self) -> NoReturn:
         """Never used: the handler is called per message."""
@@ -62,15 +63,14 @@ class PlainSession(_MessageSession):
 
     __slots__ = ()
 
-    async def handle(self, frame: bytes) -> None:
-        """Decode one frame, run the message's dependencies and the handler. Holds nothing when cancelled.
+    async def handle(self, message: object) -> None:
+        """Run the message's dependencies and the handler. Holds nothing when cancelled.
 
         Raises:
-            CodecError: the codec refused the frame; the handler was not called.
             Exception: whatever the handler or a dependency raised.
         """
         plan = self._plan
-        slots = [*self._values, self._decode(frame)]
+        slots = [*self._values, message]
         for invoke, is_async, _ in plan.message_steps:
             slots.append(await invoke(slots) if is_async else invoke(slots))
         await plan.call(slots)
@@ -81,17 +81,16 @@ class ManagedSession(_MessageSession):
 
     __slots__ = ()
 
-    async def handle(self, frame: bytes) -> None:
-        """Decode one frame, run the message's dependencies and the handler, close the dependencies.
+    async def handle(self, message: object) -> None:
+        """Run the message's dependencies and the handler, close the dependencies.
 
         Cancellation is raised in the dependencies too; they are closed when it continues.
 
         Raises:
-            CodecError: the codec refused the frame; neither the handler nor a dependency was called.
             Exception: whatever the handler or a dependency raised, if no dependency ended it.
         """
         plan = self._plan
-        slots = [*self._values, self._decode(frame)]
+        slots = [*self._values, message]
         opened: Opened = []
         error: BaseException | None = None
         try:
@@ -117,6 +116,10 @@ class ConnectionSession(_Session):
         """Run the handler to its end. Whatever it raises is passed on; `close` shows it to the dependencies."""
         await self._plan.call(self._values)
 
-    async def handle(self, frame: bytes) -> NoReturn:
+    def decode(self, frame: bytes) -> NoReturn:
+        """Never used: the handler reads frames from the connection."""
+        raise AssertionError("decode() is for per-message handlers")
+
+    async def handle(self, message: object) -> NoReturn:
         """Never used: the handler reads frames from the connection."""
         raise AssertionError("handle() is for per-message handlers")

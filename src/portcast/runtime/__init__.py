@@ -1,5 +1,6 @@
 """Listeners, connections, the hub and the orderly stop. Knows neither a concrete broker nor a user's handler."""
 
+from portcast.runtime.catch_up import within_bytes
 from portcast.runtime.connection import Connection
 from portcast.runtime.consumer import Consumer
 from portcast.runtime.drain import abort_all, drain
@@ -36,4 +37,5 @@ __all__ = [
     "connection_budget",
     "drain",
     "raise_descriptor_limit",
+    "within_bytes",
 ]

@@ -8,11 +8,14 @@ set, so that 65 536 topics that a thousand clients all watch cost one set of a t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from portcast.config import TopicOptions
-from portcast.runtime.subscriber import Subscriber
+from portcast.delivery import Policy, decided
 from portcast.topics import SubscriptionIndex, matches
+
+if TYPE_CHECKING:
+    from portcast.runtime.subscriber import Subscriber
 
 MAX_TOPICS = 65_536
 """Topics whose audience is remembered; past it all are forgotten and found again when needed."""
@@ -24,10 +27,14 @@ class Topic(NamedTuple):
     Attributes:
         audience: those who get what is published now.
         patience_s: how long each of them may hold its publishers.
+        policy: what happens to one that is demoted.
+        key: the JSON field by which ``latest_per_key`` tells publications apart.
     """
 
     audience: frozenset[Subscriber]
     patience_s: float
+    policy: Policy
+    key: str
 
 
 class Audiences:
@@ -37,16 +44,18 @@ class Audiences:
         patiences: every patience that a topic may have, the default's among them.
     """
 
-    __slots__ = ("_default", "_index", "_options", "_shared", "_topics", "patiences")
+    __slots__ = ("_default", "_has_history", "_index", "_options", "_shared", "_topics", "patiences")
 
-    def __init__(self, default: TopicOptions, topics: Mapping[str, TopicOptions]) -> None:
+    def __init__(self, default: TopicOptions, topics: Mapping[str, TopicOptions], *, has_history: bool) -> None:
         """Prepare without subscribers.
 
         Args:
             default: for topics that no filter matches.
             topics: options by topic filter; the first that matches a topic counts.
+            has_history: whether the broker retains publications, so that a subscriber can catch up.
         """
         self._default = default
+        self._has_history = has_history
         self._options = dict(topics)
         self._index: SubscriptionIndex[Subscriber] = SubscriptionIndex()
         self._topics: dict[str, Topic] = {}
@@ -57,6 +66,7 @@ class Audiences:
     def add(self, subscriber: Subscriber) -> None:
         """Let the subscriber be found by its filters."""
         subscriber.outbox.patience.full_s = self._default.patience_s
+        subscriber.outbox.policy = decided(self._default.slow_consumer, has_history=self._has_history)
         for one in subscriber.filters:
             self._index.add(one, subscriber)
         self._forget()
@@ -83,14 +93,13 @@ class Audiences:
             self._forget()
         found = frozenset(self._index.match(name))
         audience = self._shared.setdefault(found, found)
-        patience_s = next((o.patience_s for one, o in self._options.items() if matches(one, name)), None)
-        if patience_s is None:
-            patience_s = self._default.patience_s
-        elif patience_s > self._default.patience_s:
+        options = next((o for one, o in self._options.items() if matches(one, name)), self._default)
+        if options.patience_s > self._default.patience_s:
             for subscriber in audience:
                 allowance = subscriber.outbox.patience
-                allowance.full_s = max(allowance.full_s, patience_s)
-        topic = self._topics[name] = Topic(audience, patience_s)
+                allowance.full_s = max(allowance.full_s, options.patience_s)
+        policy = decided(options.slow_consumer, has_history=self._has_history)
+        topic = self._topics[name] = Topic(audience, options.patience_s, policy, options.key)
         return topic
 
     def _forget(self) -> None:

@@ -5,16 +5,17 @@ The life of a publication here:
 1. `deliver` notes the run with the *audience* of its topic at that moment. Consecutive runs of one topic merge.
    Because the audience is taken at publish time, whoever subscribes later does not get the run from here and may
    read it from history instead: there is no window in which something is lost or doubled.
-2. At the end of the tick `flush` encodes each run once per encoding in use and offers the same batch to every
-   subscriber (`portcast.delivery.Outbox` decides: written, held or gone). Nothing awaits while subscribers are walked,
-   and nobody is removed: who must go goes after the walk.
+2. At the end of the tick `flush` encodes each run once per encoding in use, joins what goes to the same subscribers,
+   and offers each of them one batch (`portcast.delivery.Outbox` decides: written, held or gone). Nothing awaits while
+   subscribers are walked, and nobody is removed: who must go goes after the walk. Then those that fell behind and have
+   room again read their next part of history (`portcast.runtime.catch_up`).
 3. A topic is *held* while too much waits for the flush, or while a subscriber in its audience holds (its outbox is
    over the soft limit) and has not spent the topic's patience yet. Publishers ask `is_held` first and `wait_released`
    if so; see `portcast.runtime.turnstile` for how they are let in again.
 
 Invariants: a held topic is looked at again after each flush, each change of standing and each review; what is pending
 is never larger than the limits of `deliver` plus one run, because passing them flushes at once. Each publication is
-counted once for each subscriber in its audience: ``delivered + dropped + waiting``.
+counted once for each subscriber in its audience: ``delivered + dropped + waiting + behind``.
 
 The hub knows no broker, no socket and no handler. It needs a loop for `time`, `call_soon` and `call_at` only.
 """
@@ -22,33 +23,33 @@ The hub knows no broker, no socket and no handler. It needs a loop for `time`, `
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from portcast.brokers.base import Broker
 from portcast.config import TopicOptions
-from portcast.delivery import Batch, Encoding, FlushPacer, OutboxLimits, Sink, SinkOwner, Standing
-from portcast.events import Emit, SubscriberClosed, SubscriberDemoted, SubscriberOpened, SubscriberSlow
+from portcast.delivery import Batch, Encoding, FlushPacer, Loss, OutboxLimits, Sink, Standing
+from portcast.events import Emit, SubscriberClosed, SubscriberOpened
 from portcast.publication import Run
-from portcast.runtime.audience import Audiences
+from portcast.runtime.audience import Audiences, Topic
+from portcast.runtime.catch_up import CatchUp
 from portcast.runtime.clock import Clock, Timer
-from portcast.runtime.subscriber import CLOSE_RESTART, CLOSE_SLOW, Subscriber
+from portcast.runtime.encoder import EncodedRun, Joined, grouped
+from portcast.runtime.slow_consumers import LossCount, SlowConsumers
+from portcast.runtime.subscriber import CLOSE_RESTART, Subscriber
 from portcast.runtime.turnstile import Turnstile
 
-REVIEW_S = 1.0
-"""How often ages and allowances are looked at when nothing calls for it sooner."""
-LATE_S = 0.001
-"""Added to each look, so that it finds passed what it came for in spite of rounding."""
 MESSAGES_PER_HARD = 64
 """Messages that may wait for the flush, in hard limits. Pacing lets a loaded hub collect far more than one client's
 limit, and bytes bound it; empty messages have none."""
 
 
 class _Pending(NamedTuple):
-    """A run that waits for the flush, with those who shall get it."""
+    """A run that waits for the flush, with what was known of its topic when it was published."""
 
     run: Run
-    audience: frozenset[Subscriber]
+    topic: Topic
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +59,12 @@ class HubStatistics:
     Attributes:
         subscribers: connected now.
         delivered: publications handed to clients' transports, all clients together, since start.
-        dropped: publications that were waiting for a client when it was removed.
+        dropped: publications that clients did not get, by reason in `Hub.losses`.
         waiting: publications that wait for clients now, for the flush or in their outboxes.
+        behind: publications that clients will read from history.
         flushes: how often the hub flushed.
-        slow: how often a subscriber passed its soft limit.
-        demoted: how often one used up its patience.
+        slow: how often a subscriber ceased to be healthy.
+        demoted: how often one was demoted: its patience was used up, or it waited for too long.
         removed: how many were removed as slow consumers.
     """
 
@@ -70,6 +72,7 @@ class HubStatistics:
     delivered: int
     dropped: int
     waiting: int
+    behind: int
     flushes: int
     slow: int
     demoted: int
@@ -87,6 +90,9 @@ class Hub:
         flush_duty: float,
         default: TopicOptions,
         topics: Mapping[str, TopicOptions],
+        broker: Broker,
+        has_history: bool,
+        budget_bytes: int,
         emit: Emit,
     ) -> None:
         """Prepare a hub without subscribers.
@@ -97,6 +103,9 @@ class Hub:
             flush_duty: largest share of the loop spent in flushing.
             default: for topics that no filter matches.
             topics: options by topic filter; the first that matches a topic counts.
+            broker: has the history from which subscribers catch up.
+            has_history: whether it retains anything.
+            budget_bytes: most that may wait for all subscribers together.
             emit: takes what happens.
         """
         self._clock = clock
@@ -105,23 +114,26 @@ class Hub:
         self._emit = emit
         # Who listens to what.
         self._subscribers: set[Subscriber] = set()
-        self._audiences = Audiences(default, topics)
+        self._audiences = Audiences(default, topics, has_history=has_history)
         self._close_reason: str | None = None
         # What waits for the flush.
         self._pending: list[_Pending] = []
         self._pending_bytes = self._pending_messages = 0
         self._flush_timer: Timer | None = None
-        # While flushing: those who must go after it, and why.
         self._is_flushing = False
-        self._excessive: dict[Subscriber, str] = {}
-        # Who holds publishers, and who waits for that, by topic.
-        self._holding: set[Subscriber] = set()
+        # Who waits for topics to be free, and who holds them.
         self._turnstile = Turnstile(clock, self.is_held, lambda: limits.soft_messages - self._pending_messages)
-        self._review_timer: Timer | None = None
-        self._review_due = 0.0
+        self._slow = SlowConsumers(
+            clock,
+            subscribers=self._subscribers,
+            patiences=lambda: self._audiences.patiences,
+            look_soon=self._turnstile.look_soon,
+            budget_bytes=budget_bytes,
+            emit=emit,
+        )
+        self._catch_up = CatchUp(clock, broker, self._slow)
         # Counters of subscribers that are gone, and of the hub itself.
-        self._delivered = self._dropped = 0
-        self._flushes = self._slow = self._demoted = self._removed = 0
+        self._delivered = self._dropped = self._flushes = 0
 
     def now(self) -> float:
         """Return the time by which ages and allowances are measured: monotonic seconds."""
@@ -137,13 +149,11 @@ class Hub:
         *,
         transport: str,
         peer: str = "",
-        bind: Callable[[SinkOwner], object] = lambda owner: None,
-        replay: Sequence[Batch] = (),
+        bind: Callable[[Subscriber], object] = lambda owner: None,
     ) -> Subscriber:
-        """Add a subscriber and offer it ``replay`` before anything live.
+        """Add a subscriber: it gets what is published from now on.
 
-        It may be closed already when this returns: once `close` or `abort` was called, or by a replay beyond its
-        limits.
+        It may be closed already when this returns: once `close` or `abort` was called.
 
         Args:
             filters: valid topic filters; a publication that matches several arrives once.
@@ -152,7 +162,6 @@ class Hub:
             transport: a word for events and the API: ``websocket``, ``sse``.
             peer: the client's address, for events.
             bind: called with the subscriber before the sink gets its first batch.
-            replay: history, read in the same tick as this call.
         """
         now = self._clock.time()
         subscriber = Subscriber(self, filters, encoding, sink, self._limits, now, transport=transport, peer=peer)
@@ -163,9 +172,7 @@ class Hub:
         if self._close_reason is not None:
             subscriber.close(CLOSE_RESTART, self._close_reason)
             return subscriber
-        for batch in replay:
-            subscriber.offer(batch, now)
-        self._arm_review(now, REVIEW_S)
+        self._slow.arm(now)
         return subscriber
 
     def unsubscribe(self, subscriber: Subscriber, reason: str) -> None:
@@ -174,10 +181,11 @@ class Hub:
             return
         outbox = subscriber.outbox
         self._subscribers.discard(subscriber)
-        self._holding.discard(subscriber)
+        self._catch_up.discard(subscriber)
         self._audiences.remove(subscriber)
-        outbox.discard()
-        outbox.dropped += sum(len(one.run) for one in self._pending if subscriber in one.audience)
+        pending = sum(len(one.run) for one in self._pending if subscriber in one.topic.audience)
+        outbox.refuse(pending)
+        self._slow.forget(subscriber, outbox.discard() + pending)
         self._delivered += outbox.delivered
         self._dropped += outbox.dropped
         seconds = self._clock.time() - subscriber.opened_at
@@ -190,22 +198,26 @@ class Hub:
 
     def deliver(self, run: Run) -> None:
         """Take a run from the broker. The hub owns ``run.payloads`` from here on."""
-        audience = self._audiences.of(run.topic).audience
-        if not audience:
+        topic = self._audiences.of(run.topic)
+        if not topic.audience:
             return
         self._pending_messages += len(run.payloads)
         self._pending_bytes += sum(map(len, run.payloads))
         last = self._pending[-1] if self._pending else None
-        if last is not None and last.audience is audience and last.run.is_continued_by(run):
+        if last is not None and last.topic is topic and last.run.is_continued_by(run):
             last.run.payloads += run.payloads
         else:
-            self._pending.append(_Pending(run, audience))
+            self._pending.append(_Pending(run, topic))
         limits = self._limits
         if (
             self._pending_bytes > limits.hard_bytes or self._pending_messages > limits.hard_messages * MESSAGES_PER_HARD
         ) and not self._is_flushing:
             self.flush()
         elif self._flush_timer is None:
+            self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        if self._flush_timer is None:
             now = self._clock.time()
             delay = self._pacer.delay(now)
             self._flush_timer = (
@@ -219,17 +231,18 @@ class Hub:
 
     def is_held(self, name: str) -> bool:
         """True while publishers of this topic should wait: see `wait_released` and `when_released`."""
-        if not self._pending_messages and not self._holding:
+        if not self._pending_messages and not self._slow.holding:
             return False
-        audience, patience_s = self._audiences.of(name)
+        topic = self._audiences.of(name)
+        audience, patience_s = topic.audience, topic.patience_s
         if not audience or patience_s <= 0:
             return False
         if self._pending_bytes > self._limits.soft_bytes or self._pending_messages > self._limits.soft_messages:
             return True
-        if not self._holding:
+        if not self._slow.holding:
             return False
         now = self._clock.time()
-        return any(one in audience and one.outbox.patience.spent(now) < patience_s for one in self._holding)
+        return any(one in audience and one.outbox.patience.spent(now) < patience_s for one in self._slow.holding)
 
     def when_released(self, name: str, callback: Callable[[], None]) -> None:
         """Call back once, on the loop and never from within this call, when the topic is not held.
@@ -255,96 +268,68 @@ class Hub:
             self._flush_timer.cancel()
             self._flush_timer = None
         pending, self._pending = self._pending, []
-        if not pending:
+        if not pending and not self._catch_up.is_needed:
             return
         self._pending_bytes = self._pending_messages = 0
         started = self._clock.time()
         self._is_flushing = True
+        self._slow.defer()
         try:
-            for run, audience in pending:
-                self._offer(run, audience, started)
+            if pending:
+                for joined, subscribers in grouped([EncodedRun(run, topic) for run, topic in pending]):
+                    self._offer(joined, subscribers, started)
+            # Not if a receiver of events has published meanwhile: what is pending is in history, too.
+            if not self._pending:
+                self._catch_up.rounds(started)
         finally:
             self._is_flushing = False
-        excessive, self._excessive = self._excessive, {}
-        for subscriber, reason in excessive.items():
-            self._remove(subscriber, reason)
+            self._slow.settle()
         self._flushes += 1
         self._pacer.flushed(started, self._clock.time())
         self._turnstile.look_soon()
+        if self._catch_up.is_needed:
+            self._flush_soon()
 
-    def _offer(self, run: Run, audience: frozenset[Subscriber], now: float) -> None:
-        batches: dict[int, Batch] = {}
-        for subscriber in audience:
+    def _offer(self, what: Joined, subscribers: Iterable[Subscriber], now: float) -> None:
+        last = what.runs[-1].topic
+        start = what.runs[0].run.start
+        demoted = Standing.DEMOTED
+        encoding: Encoding | None = None
+        batch: Batch | None = None
+        for subscriber in subscribers:
             if subscriber.is_closed:
                 continue
-            encoding = subscriber.encoding
-            batch = batches.get(id(encoding))
-            if batch is None:
-                batch = batches[id(encoding)] = encoding.encode(run)
-            subscriber.offer(batch, now)
+            if subscriber.outbox.standing is demoted:
+                for one in what.runs:
+                    subscriber.offer_demoted(one, now)
+                continue
+            if subscriber.encoding is not encoding or batch is None:
+                encoding = subscriber.encoding
+                batch = what.batch(encoding)
+            subscriber.offer(batch, last, start, now)
 
-    # Slow consumers
+    def catch_up_soon(self, subscriber: Subscriber) -> None:
+        """Read history for a subscriber that is behind and free, with the next flush."""
+        self._catch_up.add(subscriber)
+        if not self._is_flushing:
+            self._flush_soon()
+
+    # What subscribers tell
 
     def review(self, subscriber: Subscriber, now: float) -> None:
         """Bring the standing of one subscriber up to date and act on it."""
-        outbox = subscriber.outbox
-        before = outbox.standing
-        standing = outbox.review(now)
-        if standing is not before:
-            if before is Standing.HEALTHY:
-                self._slow += 1
-                self._emit(SubscriberSlow(subscriber.id, outbox.waiting_messages, outbox.waiting_bytes))
-            if standing is Standing.DEMOTED:
-                self._demoted += 1
-                self._emit(SubscriberDemoted(subscriber.id, outbox.waiting_messages, outbox.waiting_bytes))
-            if standing is Standing.HOLDING:
-                self._holding.add(subscriber)
-                self._arm_review(now, self._next_look(subscriber, now))
-            else:
-                self._holding.discard(subscriber)
-                self._turnstile.look_soon()
-        if reason := outbox.excess(now):
-            if self._is_flushing:
-                self._excessive[subscriber] = reason
-            else:
-                self._remove(subscriber, reason)
+        self._slow.review(subscriber, now)
 
-    def _remove(self, subscriber: Subscriber, reason: str) -> None:
-        self._removed += 1
-        subscriber.close(CLOSE_SLOW, reason)
-
-    def _next_look(self, subscriber: Subscriber, now: float) -> float:
-        """Return in how many seconds one that holds may have used up the patience of some topic, or its own."""
-        patience = subscriber.outbox.patience
-        spent = patience.spent(now)
-        return min([REVIEW_S, *(patience.until(one, now) for one in self._audiences.patiences if one > spent)])
-
-    def _arm_review(self, now: float, within_s: float) -> None:
-        """See to it that ages and allowances are looked at in time. An earlier look that is due stays."""
-        due = now + within_s + LATE_S
-        if self._review_timer is not None:
-            if self._review_due <= due:
-                return
-            self._review_timer.cancel()
-        self._review_due = due
-        self._review_timer = self._clock.call_at(due, self._review_all)
-
-    def _review_all(self) -> None:
-        self._review_timer = None
-        now = self._clock.time()
-        for subscriber in list(self._subscribers):
-            if subscriber.outbox.waiting_messages:
-                self.review(subscriber, now)
-        self._turnstile.look_soon()
-        if self._subscribers:
-            self._arm_review(now, min([REVIEW_S, *(self._next_look(one, now) for one in self._holding)]))
+    def note_loss(self, topic: str, subscriber: Subscriber, reason: Loss, messages: int) -> None:
+        """Count publications that were declared dropped."""
+        self._slow.note_loss(topic, subscriber, reason, messages)
 
     # Ending
 
     @property
     def is_idle(self) -> bool:
         """True when nothing waits, neither for the flush nor for any subscriber."""
-        return not self._pending and not any(s.outbox.waiting_messages for s in self._subscribers)
+        return not self._pending and all(s.outbox.is_free and not s.outbox.behind for s in self._subscribers)
 
     @property
     def subscribers(self) -> Sequence[Subscriber]:
@@ -371,10 +356,10 @@ class Hub:
         self._pending.clear()
         self._pending_bytes = self._pending_messages = 0
         self._turnstile.let_all_in()
-        for timer in (self._flush_timer, self._review_timer):
-            if timer is not None:
-                timer.cancel()
-        self._flush_timer = self._review_timer = None
+        self._slow.stop()
+        if self._flush_timer is not None:
+            self._flush_timer.cancel()
+            self._flush_timer = None
 
     def count(self, topic: str) -> int:
         """Return how many subscribers a topic has now."""
@@ -383,14 +368,19 @@ class Hub:
     def statistics(self) -> HubStatistics:
         """Return a snapshot."""
         outboxes = [s.outbox for s in self._subscribers]
-        pending = sum(len(run) * sum(not one.is_closed for one in audience) for run, audience in self._pending)
+        pending = sum(len(run) * sum(not one.is_closed for one in topic.audience) for run, topic in self._pending)
         return HubStatistics(
             subscribers=len(outboxes),
             delivered=self._delivered + sum(o.delivered for o in outboxes),
             dropped=self._dropped + sum(o.dropped for o in outboxes),
             waiting=sum(o.waiting_messages for o in outboxes) + pending,
+            behind=sum(o.behind for o in outboxes),
             flushes=self._flushes,
-            slow=self._slow,
-            demoted=self._demoted,
-            removed=self._removed,
+            slow=self._slow.slow,
+            demoted=self._slow.demoted,
+            removed=self._slow.removed,
         )
+
+    def losses(self) -> list[LossCount]:
+        """Return what was declared dropped since start, the largest first."""
+        return self._slow.losses()

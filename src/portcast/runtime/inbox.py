@@ -193,17 +193,30 @@ class InboxConsumer:
         while (frame := await self._next()) is not None:
             self._is_handling = True
             try:
-                await session.handle(frame)
-                self._bad_in_a_row = 0
+                message = session.decode(frame)
             except CodecError as error:
                 self._rejected(error)
-            except Exception as error:  # noqa: BLE001 - whatever a user's handler raises costs its message only
-                self._bad_in_a_row = 0
+            except Exception as error:  # noqa: BLE001 - a codec of the user's own may raise anything
                 self._failed(error)
+            else:
+                self._bad_in_a_row = 0
+                await self._handle(session, message)
             self._is_handling = False
             handled += 1
             if handled % YIELD_EVERY == 0 and self._inbox:
                 await asyncio.sleep(0)
+
+    async def _handle(self, session: Session, message: object) -> None:
+        try:
+            await session.handle(message)
+        except asyncio.CancelledError as error:
+            # Not ours if nobody cancelled this task: the handler awaited something that was cancelled.
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            self._failed(error)
+        except Exception as error:  # noqa: BLE001 - whatever a user's handler raises costs its message only
+            self._failed(error)
 
     def _rejected(self, error: CodecError) -> None:
         self._bad_in_a_row += 1

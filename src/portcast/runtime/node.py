@@ -69,6 +69,7 @@ class Node:
         options: GatewayOptions,
         outbox: OutboxLimits,
         topics: Mapping[str, TopicOptions],
+        has_history: bool,
         emit: Emit,
     ) -> None:
         """Build a node on the running loop; nothing is bound yet."""
@@ -84,7 +85,15 @@ class Node:
         budget = connection_budget(self.descriptors, options.max_connections)
         self.registry = Registry(loop, max_connections=budget)
         self.hub = Hub(
-            loop, limits=outbox, flush_duty=options.flush_duty, default=TopicOptions(), topics=topics, emit=emit
+            loop,
+            limits=outbox,
+            flush_duty=options.flush_duty,
+            default=TopicOptions(),
+            topics=topics,
+            broker=broker,
+            has_history=has_history,
+            budget_bytes=options.buffer_budget_bytes,
+            emit=emit,
         )
         broker.bind(self.hub.deliver)
         self.listeners = [self._listener(plan) for plan in plans]

@@ -11,6 +11,11 @@ Publish = Callable[[str, Sequence[bytes]], object]
 """Publishes consecutive messages on one topic, at once."""
 
 
+MOST_AT_ONCE = 2048
+"""Frames published before asking again whether the topic is held. One read can hold a hundred thousand tiny frames; in
+one batch they would keep a client busy for longer than anybody's patience."""
+
+
 class Holds(Protocol):
     """The part of the hub that tells publishers to wait."""
 
@@ -45,17 +50,23 @@ class RelayConsumer:
         if self._held:
             self._held += frames
             return True
-        if self._hub.is_held(self._topic):
-            self._held = frames
-            self._hub.when_released(self._topic, self._released)
-            return True
-        self._publish(self._topic, frames)
+        return self._publish_all(frames)
+
+    def _publish_all(self, frames: list[bytes]) -> bool:
+        """Publish until the topic is held; then keep the rest, wait, and return True."""
+        hub, topic = self._hub, self._topic
+        for start in range(0, len(frames), MOST_AT_ONCE):
+            if hub.is_held(topic):
+                self._held = frames[start:]
+                hub.when_released(topic, self._released)
+                return True
+            self._publish(topic, frames if len(frames) <= MOST_AT_ONCE else frames[start : start + MOST_AT_ONCE])
         return False
 
     def _released(self) -> None:
         frames, self._held = self._held, []
-        if frames:
-            self._publish(self._topic, frames)
+        if self._publish_all(frames):
+            return
         if self._has_ended:
             self._connection.consumer_done()
         self._connection.resume_reading()

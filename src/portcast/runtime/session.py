@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 class Session(Protocol):
     """One handler serving one connection. All methods run in the one task that the connection owns, in order.
 
-    ``open`` first; then ``run`` once for a per-connection handler, or ``handle`` once for each frame; last ``close``,
-    also when ``open`` raised half-way or the task was cancelled.
+    ``open`` first; then ``run`` once for a per-connection handler, or ``decode`` and ``handle`` once for each frame;
+    last ``close``, also when ``open`` raised half-way or the task was cancelled.
     """
 
     async def open(self) -> None:
@@ -26,11 +26,19 @@ class Session(Protocol):
         """Run a per-connection handler to its end. Whatever it raises is passed on."""
         ...
 
-    async def handle(self, frame: bytes) -> None:
-        """Decode one frame, run the message's dependencies and the handler, close the dependencies.
+    def decode(self, frame: bytes) -> object:
+        """Return the message in one frame.
 
         Raises:
-            CodecError: the codec refused the frame; the handler was not called.
+            CodecError: the codec refused the frame. Only here is that the device's fault: a handler may raise it, too,
+                when it sends or publishes what cannot be expressed.
+        """
+        ...
+
+    async def handle(self, message: object) -> None:
+        """Run the message's dependencies and the handler, close the dependencies.
+
+        Raises:
             Exception: whatever the handler or a dependency raised; its yield-dependencies have seen it.
         """
         ...

@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Protocol
 
-from portcast.delivery import Batch, Encoding, Outbox, OutboxLimits, Sink, Standing
+from portcast.delivery import Batch, Encoding, Loss, Outbox, OutboxLimits, Sink, Standing
+from portcast.publication import Mark
+from portcast.runtime.audience import Topic
+from portcast.runtime.encoder import EncodedRun
 
 CLOSE_RESTART = 1012
 """RFC 6455 registry, "service restart": the client should come back."""
@@ -23,8 +26,16 @@ class SubscriberHub(Protocol):
         """Look at the subscriber's standing."""
         ...
 
+    def catch_up_soon(self, subscriber: Subscriber) -> None:
+        """Read history for the subscriber with the next flush."""
+        ...
+
     def unsubscribe(self, subscriber: Subscriber, reason: str) -> None:
         """Forget the subscriber."""
+        ...
+
+    def note_loss(self, topic: str, subscriber: Subscriber, reason: Loss, messages: int) -> None:
+        """Count publications that were declared dropped."""
         ...
 
     def now(self) -> float:
@@ -36,7 +47,9 @@ class Subscriber:
     """One client's interest and what waits for it. Made by `Hub.subscribe`."""
 
     __slots__ = (
+        "_buffered",
         "_hub",
+        "_is_closing",
         "close_reason",
         "encoding",
         "filters",
@@ -70,48 +83,138 @@ class Subscriber:
         self.transport = transport
         self.peer = peer
         self.opened_at = now
+        self._is_closing = False
         self.is_closed = False
         self.close_reason = ""
+        self._buffered = 0
 
-    def offer(self, batch: Batch, now: float) -> None:
-        """Give a batch to the client, now or when it has taken what came before. Does nothing once closed."""
-        if self.is_closed:
-            return
+    # What the hub calls
+
+    def offer(self, batch: Batch, topic: Topic, start: Mark, now: float) -> None:
+        """Give a batch to the client, now or when it has taken what came before; for one that is not demoted."""
         outbox = self.outbox
-        if outbox.offer(batch, now):
-            self.sink.write(batch)
-        if outbox.is_over_soft or outbox.standing is not Standing.HEALTHY:
+        if outbox.is_free:
+            if self.sink.write(batch):
+                outbox.delivered += batch.messages
+                return
+            outbox.policy = topic.policy
+            outbox.begin(batch, now)
+        else:
+            if outbox.is_queue_empty and outbox.standing is Standing.HEALTHY:
+                outbox.policy = topic.policy
+            outbox.queue(batch, now, start)
+        if outbox.is_over_soft if outbox.standing is Standing.HEALTHY else outbox.is_over_hard:
             self._hub.review(self, now)
+
+    def offer_demoted(self, encoded: EncodedRun, now: float) -> None:
+        """Give a run to a client that is demoted, as its policy says.
+
+        Its sink is busy: who is demoted and has nothing waiting is healthy again at once, or behind.
+        """
+        outbox, run = self.outbox, encoded.run
+        policy = outbox.policy
+        if policy == "catch_up":
+            outbox.fall_behind(len(run), run.start)
+        elif policy in ("latest", "latest_per_key"):
+            self._lost(run.topic, "conflated", self._keep_latest(encoded, now))
+        elif policy == "drop_newest" and outbox.is_full:
+            outbox.refuse(len(run))
+            self._lost(run.topic, "newest", len(run))
+        else:
+            outbox.queue(encoded.batch(self.encoding), now, run.start)
+            if policy == "drop_oldest":
+                self._lost(run.topic, "oldest", outbox.drop_oldest())
+        self._hub.review(self, now)
+
+    def _lost(self, topic: str, reason: Loss, messages: int) -> None:
+        if messages:
+            self._hub.note_loss(topic, self, reason, messages)
+
+    def _keep_latest(self, encoded: EncodedRun, now: float) -> int:
+        outbox = self.outbox
+        newest = encoded.newest(self.encoding, is_per_key=outbox.policy == "latest_per_key")
+        lost = len(encoded.run) - len(newest)
+        outbox.refuse(lost)
+        for key, batch in newest.items():
+            lost += outbox.keep_latest(f"{encoded.run.topic}\n{key}", batch, now, encoded.run.start)
+        return lost
+
+    def replay(self, batch: Batch | None, more: int, position: Mark | None, now: float) -> None:
+        """Begin with history, in the step in which it subscribed.
+
+        Args:
+            batch: what to write first. Published before the subscriber came, it counts neither as delivered nor as
+                waiting.
+            more: publications that history holds beyond that; they follow in rounds, and count as behind.
+            position: where they begin; needed if there are any.
+            now: monotonic seconds.
+        """
+        if batch is not None:
+            self.write(Batch(batch.items, 0, 0), now)
+        if more and position is not None:
+            self.outbox.start_behind(more, position)
+            if self.outbox.is_free:
+                self._hub.catch_up_soon(self)
+
+    def write(self, batch: Batch, now: float) -> bool:
+        """Write a batch that does not come from the flush; return True if the sink, which must be free, still is."""
+        if self.sink.write(batch):
+            self.outbox.delivered += batch.messages
+            return True
+        self.outbox.begin(batch, now)
+        return False
+
+    def demoted(self) -> None:
+        """Begin with the policy: what is queued already falls behind or is dropped, where the policy says so."""
+        outbox = self.outbox
+        if outbox.policy == "catch_up":
+            outbox.queue_falls_behind()
+        elif outbox.policy == "drop_oldest":
+            self._lost(self.filters[0], "oldest", outbox.drop_oldest())
+
+    def look_for_progress(self, now: float) -> None:
+        """Note if the kernel has taken something since the last look."""
+        buffered = self.sink.buffered
+        if buffered < self._buffered:
+            self.outbox.progress(now)
+        self._buffered = buffered
+
+    # What the sink calls
 
     def on_written(self, count: int, size: int) -> None:
         """See `SinkOwner.on_written`."""
         if self.is_closed:
             return
-        self.outbox.wrote(count, size)
-        self._got_on()
+        now = self._hub.now()
+        self.outbox.wrote(count, size, now)
+        self._got_on(now)
 
     def on_drained(self) -> None:
         """See `SinkOwner.on_drained`."""
         if self.is_closed:
             return
-        batch = self.outbox.next()
-        if batch is not None:
-            self.sink.write(batch)
-        self._got_on()
+        outbox = self.outbox
+        now = self._hub.now()
+        batch = outbox.next(now)
+        while batch is not None and self.sink.write(batch):
+            batch = outbox.next(now)
+        if batch is None and outbox.behind:
+            self._hub.catch_up_soon(self)
+        self._got_on(now)
 
-    def _got_on(self) -> None:
-        if self.outbox.standing is not Standing.HEALTHY:
-            now = self._hub.now()
-            self.outbox.patience.progress(now)
+    def _got_on(self, now: float) -> None:
+        if self.outbox.standing is not Standing.HEALTHY and not self._is_closing:
             self._hub.review(self, now)
+
+    # Ending
 
     def close(self, code: int, reason: str) -> None:
         """Remove the subscriber and close its connection with a code and reason; what waits is dropped and counted."""
-        if not self.is_closed:
-            self.is_closed = True
-            self.close_reason = reason
-            self._hub.unsubscribe(self, reason)
+        if not self.is_closed and not self._is_closing:
+            # The sink first: it tells what it has taken of the batch being written. That changes nothing any more.
+            self._is_closing = True
             self.sink.close(code, reason)
+            self.ended(reason)
 
     def abort(self, reason: str) -> None:
         """Remove the subscriber and end its connection at once."""

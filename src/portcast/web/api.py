@@ -15,9 +15,10 @@ from starlette.requests import ClientDisconnect
 
 from portcast.brokers.base import TopicInfo
 from portcast.config import HttpOptions
+from portcast.delivery import Standing
 from portcast.errors import TopicError
 from portcast.publication import Position, Publication
-from portcast.runtime import Connection, Listener, Node
+from portcast.runtime import Connection, Listener, Node, Subscriber
 from portcast.topics import validate_filter, validate_topic
 from portcast.web.models import (
     ConnectionBody,
@@ -26,9 +27,12 @@ from portcast.web.models import (
     HistoryBody,
     ListenerBody,
     ListenersBody,
+    LossBody,
     PositionBody,
     Problem,
     PublicationBody,
+    SlowConsumerBody,
+    SlowConsumersBody,
     TopicBody,
     TopicsBody,
 )
@@ -161,6 +165,34 @@ def add_connections(router: APIRouter, node: NodeOf, version: str) -> None:
         return ConnectionsBody(connections=page, next=page[-1].id if len(known) > limit else None)
 
 
+def add_slow_consumers(router: APIRouter, node: NodeOf) -> None:
+    """Add the route of clients that do not keep up."""
+    running = _or_unavailable(node)
+
+    @router.get("/api/slow-consumers", tags=["connections"], responses=_UNAVAILABLE)
+    async def slow_consumers(limit: _Limit = PAGE) -> SlowConsumersBody:
+        """Tell who does not keep up, and what was lost since start by topic, policy and reason."""
+        hub = running().hub
+        slow = [one for one in hub.subscribers if one.outbox.standing is not Standing.HEALTHY]
+        slow.sort(key=lambda one: one.outbox.waiting_messages + one.outbox.behind, reverse=True)
+        seen = hub.statistics()
+        return SlowConsumersBody(
+            subscribers=seen.subscribers,
+            delivered=seen.delivered,
+            dropped=seen.dropped,
+            waiting=seen.waiting,
+            behind=seen.behind,
+            slow=seen.slow,
+            demoted=seen.demoted,
+            removed=seen.removed,
+            now=[_slow_consumer(one) for one in slow[:limit]],
+            losses=[
+                LossBody(topic=one.topic, policy=one.policy, reason=one.reason, messages=one.messages)
+                for one in hub.losses()[:limit]
+            ],
+        )
+
+
 def _topic(node: Node, one: TopicInfo) -> TopicBody:
     return TopicBody(
         topic=one.topic,
@@ -201,6 +233,21 @@ def _connection(node: Node, one: Connection) -> ConnectionBody:
         bytes_received=one.bytes_received,
         bytes_sent=one.bytes_sent,
         is_reading=one.is_reading,
+    )
+
+
+def _slow_consumer(one: Subscriber) -> SlowConsumerBody:
+    outbox = one.outbox
+    return SlowConsumerBody(
+        id=one.id,
+        transport=one.transport,
+        peer=one.peer,
+        filters=list(one.filters),
+        standing="demoted" if outbox.standing is Standing.DEMOTED else "holding",
+        policy=outbox.policy,
+        waiting=outbox.waiting_messages,
+        waiting_bytes=outbox.waiting_bytes,
+        behind=outbox.behind,
     )
 
 

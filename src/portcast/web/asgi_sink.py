@@ -1,13 +1,11 @@
 """The plain tier of sinks: one writer task per client over ASGI ``send``. Works under every ASGI server.
 
-States: *replaying* (history, before anything live) → *idle* (waits for a batch) → *writing* (one batch, item by item) →
-idle, until *closing*. A client that shall come back (1012) gets the rest of what is being written, then the goodbye.
-For a client that is removed the subscriber has counted the rest as dropped, so it is abandoned at the next item. A
-replay is abandoned in either case.
+States: *idle* (waits for a batch) → *writing* (one batch, item by item) → idle, until *closing*. A client that shall
+come back (1012) gets the rest of what is being written, then the goodbye. For a client that is removed the subscriber
+has counted the rest as dropped, so it is abandoned at the next item.
 
-The replay does not pass through the subscriber's outbox: its limits say how far a client may fall behind, and a replay
-may be larger than that from the start. Nothing measures a client that does not take its replay, or a keepalive, so
-these have a deadline here; a client that does not take live publications is removed by its subscriber.
+A keepalive has a deadline here, because nothing else measures a client that does not take it; one that does not take
+publications is removed by its subscriber.
 
 Whatever ends the sink, the transport is gone soon after: if the server does not take the goodbye within a second, or if
 bytes that it took still wait for the peer a second after the end, the transport is aborted. A server that merely
@@ -18,19 +16,19 @@ closes it waits for a peer that may never read, and its own shutdown with it (uv
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 from starlette.websockets import WebSocketDisconnect
 
 from portcast.delivery import Batch, SinkOwner
 from portcast.runtime import CLOSE_RESTART
-from portcast.web.transports import Receive, Send
+from portcast.web.transports import Receive, Send, buffered_in
 
 CLOSE_S = 1.0
 """How long a goodbye may take before the transport is aborted, and what is left in the transport after the end."""
 WRITE_S = 30.0
-"""How long a peer may take for one item of the replay, or a keepalive, then abort (design: write timeout)."""
+"""How long a peer may take for a keepalive, then abort (design: write timeout)."""
 SLICE = 32
 """Messages written before the loop gets a turn: uvicorn's ``send`` returns without one while the peer keeps up."""
 
@@ -66,7 +64,6 @@ class AsgiSink:
         self._keepalive = keepalive
         self._keepalive_s = keepalive_s
         self._owner: SinkOwner | None = None
-        self._replay: Sequence[Batch] = ()
         # What is being written, and how many of its items the server has taken that the owner does not know of.
         self._batch: Batch | None = None
         self._untold = 0
@@ -74,23 +71,27 @@ class AsgiSink:
         self._is_removed = False
         self._wake: asyncio.Future[None] | None = None
         self._abort_timer: asyncio.TimerHandle | None = None
+        # The writer, and who watches for the client's leaving.
         self._task: asyncio.Task[None] | None = None
+        self._reader: asyncio.Task[None] | None = None
         self.close_reason = ""
 
     def bind(self, owner: SinkOwner) -> None:
         """Set whom to tell of progress."""
         self._owner = owner
 
-    def replay(self, batches: Sequence[Batch]) -> None:
-        """Set what is written before anything live; call it before `run`."""
-        self._replay = batches
-
     # What the subscriber calls
 
-    def write(self, batch: Batch) -> None:
-        """See `Sink.write`."""
+    def write(self, batch: Batch) -> bool:
+        """See `Sink.write`; it is never done at once."""
         self._batch = batch
         self._notify()
+        return False
+
+    @property
+    def buffered(self) -> int:
+        """See `Sink.buffered`."""
+        return buffered_in(self._transport) if self._transport is not None else 0
 
     def close(self, code: int, reason: str) -> None:
         """See `Sink.close`."""
@@ -125,10 +126,12 @@ class AsgiSink:
             Exception: whatever the server's ``send`` or ``receive`` raised, except that the client is gone.
         """
         self._task = asyncio.ensure_future(self._write_all())
-        reader = asyncio.ensure_future(_until_disconnect(receive))
-        tasks = (self._task, reader)
+        self._reader = asyncio.ensure_future(_until_disconnect(receive))
+        tasks = (self._task, self._reader)
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if self._reader.cancelled():
+                await asyncio.wait([self._task])  # it is about to say goodbye
         finally:
             for task in tasks:
                 task.cancel()
@@ -149,21 +152,27 @@ class AsgiSink:
         self._tell()
         if self._abort_timer is not None:
             self._abort_timer.cancel()
-        transport = self._transport
-        if transport is not None and transport.get_write_buffer_size():
-            asyncio.get_running_loop().call_later(CLOSE_S, _abort_if_stuck, transport)
+        if self._transport is not None and self._may_be_stuck(self._transport):
+            asyncio.get_running_loop().call_later(CLOSE_S, self._abort_if_stuck, self._transport)
+
+    def _may_be_stuck(self, transport: asyncio.WriteTransport) -> bool:
+        return buffered_in(transport) > 0
+
+    def _abort_if_stuck(self, transport: asyncio.WriteTransport) -> None:
+        if self._may_be_stuck(transport):
+            transport.abort()
 
     async def _write_all(self) -> None:
         try:
-            if await self._write_replay():
-                while self._goodbye is None:
-                    if self._batch is not None:
-                        await self._write_batch(self._batch)
-                    elif not await self._next() and self._keepalive is not None:
-                        await self._send_in_time(self._keepalive)
-                if self._batch is not None and not self._is_removed:
+            while self._goodbye is None:
+                if self._batch is not None:
                     await self._write_batch(self._batch)
+                elif not await self._next() and self._keepalive is not None:
+                    await self._send_in_time(self._keepalive)
+            if self._batch is not None and not self._is_removed:
+                await self._write_batch(self._batch)
             assert self._goodbye is not None
+            await self._stop_reading()
             await self._send(self._goodbye)
         except (OSError, WebSocketDisconnect):
             # The client is gone: uvicorn's ClientDisconnected, bare or as Starlette passes it on.
@@ -173,16 +182,14 @@ class AsgiSink:
             if self._transport is None or not self._transport.is_closing():
                 raise
 
-    async def _write_replay(self) -> bool:
-        """Return False if it was abandoned: nothing live may follow a hole."""
-        batches, self._replay = self._replay, ()
-        for batch in batches:
-            for item in batch.items:
-                if self._goodbye is not None:
-                    return False
-                await self._send_in_time(item)  # type: ignore[arg-type]  # our encodings make ASGI messages
-            await asyncio.sleep(0)
-        return True
+    async def _stop_reading(self) -> None:
+        """Let no ``receive`` wait while the goodbye is sent, where nothing but the goodbye ends the connection.
+
+        Granian 2.8 answers a waiting one, drops the close frame, and leaves the connection open.
+        """
+        if self._transport is None and self._reader is not None:
+            self._reader.cancel()
+            await asyncio.wait([self._reader])
 
     async def _send_in_time(self, message: Message) -> None:
         timer = asyncio.get_running_loop().call_later(WRITE_S, self.abort)
@@ -231,8 +238,3 @@ async def _until_disconnect(receive: Receive) -> None:
     """Read and ignore what the client sends until it leaves. Reading goes on always, so that pongs are seen."""
     while (await receive())["type"] not in ("websocket.disconnect", "http.disconnect"):
         pass
-
-
-def _abort_if_stuck(transport: asyncio.WriteTransport) -> None:
-    if transport.get_write_buffer_size():
-        transport.abort()

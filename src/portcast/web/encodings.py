@@ -17,11 +17,11 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from portcast.delivery import Batch
+from portcast.delivery import Batch, joined
 from portcast.publication import Publication, Run
 
 Message = dict[str, Any]
@@ -36,16 +36,12 @@ UnixTime = Callable[[float], float]
 _dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-class ClientEncoding(Protocol):
-    """An encoding that can also tell of a gap before the first publication."""
+class _Listed:
+    """Encodings whose batches are lists of ASGI messages: joining them is putting the lists together."""
 
-    def encode(self, run: Run) -> Batch:
+    def join(self, batches: Sequence[Batch]) -> Batch:
         """See `portcast.delivery.Encoding`."""
-        ...
-
-    def gap(self, missed: int, is_exact: bool) -> Batch | None:
-        """Return what tells the client of ``missed`` lost publications; None if it cannot be said in-band."""
-        ...
+        return joined(batches)
 
 
 def _as_text(payload: bytes) -> str | None:
@@ -64,7 +60,7 @@ def gap_notice(missed: int, is_exact: bool) -> str:
     return _dumps({"gap": _gap(missed, is_exact)})
 
 
-class WebSocketPlain:
+class WebSocketPlain(_Listed):
     """The payload and nothing else: any client, no library."""
 
     def encode(self, run: Run) -> Batch:
@@ -118,7 +114,7 @@ class Envelopes:
         return envelopes
 
 
-class WebSocketJson:
+class WebSocketJson(_Listed):
     """Envelopes: topic, position and time travel with the payload."""
 
     def __init__(self, resume_id: ResumeId, unix_time: UnixTime) -> None:
@@ -150,7 +146,7 @@ def _body(text: str, count: int, size: int) -> Batch:
     return Batch([{"type": "http.response.body", "body": text.encode(), "more_body": True}], count, size)
 
 
-class EventsPlain:
+class EventsPlain(_Listed):
     """Events whose data is the payload."""
 
     def __init__(self, resume_id: ResumeId) -> None:
@@ -173,7 +169,7 @@ class EventsPlain:
         return _body(event(_dumps(_gap(missed, is_exact)), name="gap"), 0, 0)
 
 
-class EventsJson:
+class EventsJson(_Listed):
     """Events whose data is an envelope."""
 
     def __init__(self, resume_id: ResumeId, unix_time: UnixTime) -> None:

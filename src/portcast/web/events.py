@@ -14,9 +14,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from portcast.config import HttpOptions
+from portcast.delivery import Encoding
 from portcast.runtime import CLOSE_RESTART
 from portcast.web.asgi_sink import AsgiSink
-from portcast.web.encodings import ClientEncoding
 from portcast.web.peer import peer_of
 from portcast.web.resume import Encodings
 from portcast.web.subscribe import NodeOf, Wish, read_wish, ready_node, serve
@@ -37,7 +37,7 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, node: NodeOf, encoding: ClientEncoding, wish: Wish, keepalive_s: float) -> None:
+    def __init__(self, node: NodeOf, encoding: Encoding, wish: Wish, keepalive_s: float) -> None:
         super().__init__(
             headers={
                 "cache-control": "no-store",
@@ -87,5 +87,5 @@ def event_stream(
     wish = read_wish(
         path_filter, QueryParams(request.scope["query_string"]), last_event_id=headers.get("last-event-id", "")
     )
-    encoding = encodings.events_json(wish.filters) if wish.is_json else encodings.events_plain(wish.filters)
+    encoding = encodings.events(wish.filters, is_json=wish.is_json)
     return EventStream(node, encoding, wish, options.ping_interval_s)

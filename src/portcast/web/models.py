@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, Field
 
 
@@ -73,8 +75,54 @@ class ListenersBody(BaseModel):
     version: str
     subscribers: int
     delivered: int = Field(description="publications handed to clients, all together")
-    dropped: int = Field(description="publications that waited for a client when it was removed")
+    dropped: int = Field(description="publications that clients did not get; `/api/slow-consumers` says why")
     max_connections: int
+
+
+class SlowConsumerBody(BaseModel):
+    """One subscriber that does not keep up now."""
+
+    id: str
+    transport: str
+    peer: str
+    filters: list[str]
+    standing: Literal["holding", "demoted"] = Field(
+        description="holding: its publishers wait for it; demoted: its patience is spent, and the policy applies"
+    )
+    policy: str
+    waiting: int = Field(description="publications in its queue, and being written to it")
+    waiting_bytes: int
+    behind: int = Field(description="publications that it will read from history")
+
+
+class LossBody(BaseModel):
+    """Publications declared dropped, each counted once for each client that did not get it."""
+
+    topic: str = Field(description="or the client's first filter, where a loss spans topics")
+    policy: str = Field(description="the client's at that moment")
+    reason: str = Field(
+        description="conflated: a newer one took their place; oldest, newest: the queue was full; overtaken: history "
+        "moved on; removed: they waited for a slow client when it was removed; left: for one that left"
+    )
+    messages: int
+
+
+class SlowConsumersBody(BaseModel):
+    """Clients that do not keep up, what waits for them, and what it cost since start.
+
+    A publication counts once for each client: delivered, dropped, waiting and behind are all that was published.
+    """
+
+    subscribers: int
+    delivered: int = Field(description="publications handed to clients")
+    dropped: int = Field(description="publications that clients did not get")
+    waiting: int
+    behind: int
+    slow: int = Field(description="how often a client ceased to keep up")
+    demoted: int = Field(description="how often one was demoted")
+    removed: int = Field(description="how many were removed for it")
+    now: list[SlowConsumerBody] = Field(description="those that do not keep up, most waiting first")
+    losses: list[LossBody] = Field(description="largest first")
 
 
 class ConnectionBody(BaseModel):

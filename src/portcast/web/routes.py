@@ -9,7 +9,7 @@ from fastapi import APIRouter, HTTPException, Path, Request
 from fastapi.responses import StreamingResponse
 
 from portcast.config import HttpOptions
-from portcast.web.api import add_connections, add_health, add_topics
+from portcast.web.api import add_connections, add_health, add_slow_consumers, add_topics
 from portcast.web.events import EventStream, event_stream
 from portcast.web.models import Problem
 from portcast.web.page import add_page
@@ -27,6 +27,7 @@ def add_routes(router: APIRouter, node: NodeOf, options: HttpOptions, *, version
     _add_events(router, node, encodings, options)
     add_topics(router, node, options)
     add_connections(router, node, version)
+    add_slow_consumers(router, node)
     add_health(router, node)
     if has_page:
         add_page(router)
@@ -46,7 +47,7 @@ _STREAM: dict[str, Any] = {
         _parameter(
             "query",
             "history",
-            "replay so many of the newest publications; only without an id to resume from",
+            "replay so many of the newest publications, as far as they fit 256 KiB; only without an id to resume from",
             {"type": "integer", "minimum": 0, "maximum": MAX_REPLAY},
         ),
         _parameter("header", "Last-Event-ID", "resume after this id; browsers send it by themselves", _TEXT),

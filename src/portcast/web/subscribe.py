@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 from starlette.datastructures import QueryParams
 
-from portcast.delivery import Batch
+from portcast.delivery import Batch, Encoding, Sink
 from portcast.errors import TopicError
-from portcast.publication import Publication, Run
-from portcast.runtime import CLOSE_SLOW, Node
+from portcast.publication import Mark, Publication, mark_after, runs_of
+from portcast.runtime import CLOSE_SLOW, Node, Subscriber, within_bytes
 from portcast.topics import validate_filter
 from portcast.web.asgi_sink import AsgiSink
-from portcast.web.encodings import ClientEncoding
 from portcast.web.transports import Receive
 
 MAX_FILTERS = 128
@@ -86,54 +85,71 @@ class Replay:
     """What a client gets before anything live.
 
     Attributes:
-        batches: encoded publications, after the notice of a gap if there is one.
+        batch: encoded publications, after the notice of a gap if there is one; None if there is nothing.
+        more: publications that history holds beyond those; they follow in rounds.
+        position: where they begin.
         unsaid: what to say of a gap that this encoding cannot tell of in-band, as the reason of a close; empty if
-            there is none. Then there are no batches: the client is told and must decide.
+            there is none. Then there is no batch: the client is told and must decide.
     """
 
-    batches: Sequence[Batch]
-    unsaid: str
+    batch: Batch | None = None
+    more: int = 0
+    position: Mark | None = None
+    unsaid: str = ""
 
 
-def replay(node: Node, wish: Wish, encoding: ClientEncoding) -> Replay:
+def replay(node: Node, wish: Wish, encoding: Encoding) -> Replay:
     """Return the history that a client asked for. Must run in the same step as the subscription."""
     if not wish.since:
         publications = node.broker.latest(wish.filters, wish.history, node.now()) if wish.history else []
-        return Replay([encoding.encode(run) for run in runs_of(publications)], "")
+        newest_first = within_bytes(publications[::-1])
+        return Replay(_batch(encoding, [], newest_first[::-1]))
     recovery = node.broker.recover(wish.filters, wish.since, MAX_REPLAY, node.now())
     notices: list[Batch] = []
     if recovery.missed:
         gap = encoding.gap(recovery.missed, recovery.is_exact)
         if gap is None:
-            return Replay([], f"missed {'' if recovery.is_exact else 'at least '}{recovery.missed} publications")
+            at_least = "" if recovery.is_exact else "at least "
+            return Replay(unsaid=f"missed {at_least}{recovery.missed} publications")
         notices.append(gap)
-    return Replay([*notices, *(encoding.encode(run) for run in runs_of(recovery.publications))], "")
+    found = within_bytes(recovery.publications)
+    more = len(recovery.publications) - len(found) + recovery.more
+    return Replay(_batch(encoding, notices, found), more, mark_after(found[-1]) if found else None)
 
 
-def runs_of(publications: Sequence[Publication]) -> list[Run]:
-    """Join publications to runs where nothing lies between them."""
-    runs: list[Run] = []
-    for one in publications:
-        run = Run(one.topic, one.epoch, one.offset, one.sequence, one.at, [one.data])
-        if runs and runs[-1].is_continued_by(run) and runs[-1].at == run.at:
-            runs[-1].payloads.append(one.data)
-        else:
-            runs.append(run)
-    return runs
+def _batch(encoding: Encoding, notices: list[Batch], publications: Sequence[Publication]) -> Batch | None:
+    batches = [*notices, *(encoding.encode(run) for run in runs_of(publications))]
+    return encoding.join(batches) if batches else None
 
 
-async def serve(
-    node: Node, wish: Wish, encoding: ClientEncoding, sink: AsgiSink, receive: Receive, *, transport: str, peer: str
-) -> None:
-    """Subscribe, write until the client leaves or is removed, unsubscribe.
+def subscribe(
+    node: Node,
+    wish: Wish,
+    encoding: Encoding,
+    sink: Sink,
+    bind: Callable[[Subscriber], object],
+    *,
+    transport: str,
+    peer: str,
+) -> Subscriber:
+    """Subscribe a client, history first.
 
     Nothing awaits between the look at history and the subscription, so nothing is lost or doubled between them.
     """
     past = replay(node, wish, encoding)
-    sink.replay(past.batches)
-    subscriber = node.hub.subscribe(wish.filters, encoding, sink, transport=transport, peer=peer, bind=sink.bind)
+    subscriber = node.hub.subscribe(wish.filters, encoding, sink, transport=transport, peer=peer, bind=bind)
     if past.unsaid:
         subscriber.close(CLOSE_SLOW, past.unsaid)
+    elif not subscriber.is_closed:
+        subscriber.replay(past.batch, past.more, past.position, node.now())
+    return subscriber
+
+
+async def serve(
+    node: Node, wish: Wish, encoding: Encoding, sink: AsgiSink, receive: Receive, *, transport: str, peer: str
+) -> None:
+    """Subscribe, write until the client leaves or is removed, unsubscribe."""
+    subscriber = subscribe(node, wish, encoding, sink, sink.bind, transport=transport, peer=peer)
     reason = "aborted"
     try:
         reason = await sink.run(receive)

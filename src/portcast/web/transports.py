@@ -17,6 +17,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 KEY = "portcast.transport"
+OWNER_KEY = "portcast.transport_owner"
 
 
 class TransportProbe:
@@ -32,7 +33,11 @@ class TransportProbe:
             transport = getattr(getattr(send, "__self__", None), "transport", None)
             if _can_be_aborted(transport):
                 # A dict of our own: the server may share its between connections, and the specification allows None.
-                scope["extensions"] = {**(scope.get("extensions") or {}), KEY: transport}
+                scope["extensions"] = {
+                    **(scope.get("extensions") or {}),
+                    KEY: transport,
+                    OWNER_KEY: send.__self__,  # type: ignore[attr-defined]  # it has a transport, so it is there
+                }
         await self.app(scope, receive, send)
 
 
@@ -40,6 +45,18 @@ def transport_of(scope: Scope) -> asyncio.WriteTransport | None:
     """Return the transport that the probe found, if any."""
     transport: asyncio.WriteTransport | None = (scope.get("extensions") or {}).get(KEY)
     return transport
+
+
+def buffered_in(transport: asyncio.WriteTransport) -> int:
+    """Return how many bytes wait in a transport; 0 if it does not know any more.
+
+    Over TLS this is what waits to be encrypted; up to 64 KiB more may wait in the transport below.
+    """
+    try:
+        return transport.get_write_buffer_size()
+    except AttributeError:
+        # asyncio's TLS transport (3.11) forgets its connection when it is closed twice, which uvicorn does.
+        return 0
 
 
 def _can_be_aborted(transport: object) -> bool:

@@ -13,13 +13,16 @@ from starlette.websockets import WebSocket
 
 from portcast.config import HttpOptions
 from portcast.errors import TopicError
+from portcast.runtime import Node
 from portcast.web.asgi_sink import AsgiSink
-from portcast.web.encodings import ClientEncoding, WebSocketPlain
 from portcast.web.origin import is_allowed_origin
 from portcast.web.peer import peer_of
-from portcast.web.resume import Encodings
-from portcast.web.subscribe import NodeOf, read_wish, ready_node, serve
+from portcast.web.resume import Encodings, Form
+from portcast.web.subscribe import NodeOf, Wish, read_wish, ready_node, serve, subscribe
+from portcast.web.transport_sink import TransportSink, stock_protocol_of
 from portcast.web.transports import transport_of
+from portcast.web.websocket_asgi import EXTENSION
+from portcast.web.websocket_protocol import WebSocketProtocol
 
 CLOSE_TRY_AGAIN = 1013
 """RFC 6455 registry, "try again later"."""
@@ -48,7 +51,6 @@ class WebSocketEndpoint:
         self._node = node
         self._encodings = encodings
         self._options = options
-        self._plain = WebSocketPlain()
 
     async def serve(self, websocket: WebSocket) -> None:
         """Serve one client.
@@ -70,7 +72,27 @@ class WebSocketEndpoint:
         if node is None:
             await websocket.send(_farewell(CLOSE_TRY_AGAIN, "the server is not ready"))
             return
-        encoding: ClientEncoding = self._encodings.websocket_json(wish.filters) if wish.is_json else self._plain
+        await self._subscribe(node, wish, websocket)
+
+    async def _subscribe(self, node: Node, wish: Wish, websocket: WebSocket) -> None:
+        """Subscribe through the fastest sink that the server offers (see `portcast.web.transport_sink`)."""
         scope = websocket.scope
-        sink = AsgiSink(websocket.send, transport=transport_of(scope), farewell=_farewell)
-        await serve(node, wish, encoding, sink, websocket.receive, transport="websocket", peer=peer_of(scope))
+        peer = peer_of(scope)
+        connection: WebSocketProtocol | None = (scope.get("extensions") or {}).get(EXTENSION)
+        if connection is not None:
+            form: Form = "deflated" if connection.is_deflated else "frames"
+            encoding = self._encodings.websocket(wish.filters, form, is_json=wish.is_json)
+            subscribe(node, wish, encoding, connection, connection.bind, transport="websocket", peer=peer)
+            # From here on neither this task nor the scope is needed.
+            connection.detach()
+            return
+        stock = stock_protocol_of(scope)
+        form = "messages" if stock is None else "frames"
+        transport = transport_of(scope)
+        sink = (
+            AsgiSink(websocket.send, transport=transport, farewell=_farewell)
+            if stock is None
+            else TransportSink(websocket.send, stock, farewell=_farewell)
+        )
+        encoding = self._encodings.websocket(wish.filters, form, is_json=wish.is_json)
+        await serve(node, wish, encoding, sink, websocket.receive, transport="websocket", peer=peer)

@@ -1,0 +1,379 @@
+"""What every sink promises, held by all of them in real servers, plain and TLS, each in a process of its own.
+
+| kinds                       | sink                                                                             |
+|-----------------------------|----------------------------------------------------------------------------------|
+| ours                        | `WebSocketProtocol`: our own class, frames                                       |
+| sansio, wsproto             | `TransportSink`: uvicorn's classes, frames written beside theirs                 |
+| legacy, hypercorn, granian  | `AsgiSink`: plain ASGI ``send``, one message at a time                           |
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+import trustme
+
+from gateway_serving import wait_until
+from raw_clients import WebSocket
+
+TESTS = Path(__file__).parents[1]
+OURS = "portcast.web.websocket_protocol:WebSocketProtocol"
+SLACK_S = 1.5
+"""What a loaded machine may add to a deadline."""
+
+UVICORN = ("-m", "uvicorn", "contract_app:app", "--log-level", "warning", "--port")
+TLS = ("--ssl-certfile", "{cert}", "--ssl-keyfile", "{key}")
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "ours-asyncio": (*UVICORN, "{port}", "--loop", "asyncio", "--ws", OURS),
+    "ours-uvloop": (*UVICORN, "{port}", "--loop", "uvloop", "--ws", OURS),
+    "sansio-asyncio": (*UVICORN, "{port}", "--loop", "asyncio", "--ws", "websockets-sansio"),
+    "sansio-uvloop": (*UVICORN, "{port}", "--loop", "uvloop", "--ws", "websockets-sansio"),
+    "wsproto-asyncio": (*UVICORN, "{port}", "--loop", "asyncio", "--ws", "wsproto"),
+    "wsproto-uvloop": (*UVICORN, "{port}", "--loop", "uvloop", "--ws", "wsproto"),
+    "ours-asyncio-tls": (*UVICORN, "{port}", "--loop", "asyncio", "--ws", OURS, *TLS),
+    "ours-uvloop-tls": (*UVICORN, "{port}", "--loop", "uvloop", "--ws", OURS, *TLS),
+    "sansio-asyncio-tls": (*UVICORN, "{port}", "--loop", "asyncio", "--ws", "websockets-sansio", *TLS),
+    "wsproto-uvloop-tls": (*UVICORN, "{port}", "--loop", "uvloop", "--ws", "wsproto", *TLS),
+    "legacy": (*UVICORN, "{port}", "--loop", "asyncio", "--ws", "websockets"),
+    "hypercorn": ("-m", "hypercorn", "--bind", "127.0.0.1:{port}", "contract_app:app"),
+    "granian": ("-m", "granian", "--interface", "asgi", "--port", "{port}", "contract_app:app"),
+}
+SINKS = {"ours": "WebSocketProtocol", "sansio": "TransportSink", "wsproto": "TransportSink"}
+ABORTS = tuple(kind for kind in COMMANDS if kind not in ("hypercorn", "granian"))
+"""Where a client that never reads can be aborted. Hypercorn 0.18 and Granian 2.8 show no transport: the subscriber is
+gone there, and holds nothing of ours, but its socket stays until the kernel gives it up."""
+
+
+class Server:
+    """A server with the contract's application."""
+
+    def __init__(
+        self, kind: str, process: subprocess.Popen[bytes], port: int, log: Path, context: ssl.SSLContext | None
+    ) -> None:
+        self.kind = kind
+        self.process = process
+        self.port = port
+        self.context = context
+        self.http = httpx.Client(
+            base_url=f"{'https' if context else 'http'}://localhost:{port}",
+            verify=context or True,
+            trust_env=False,
+            timeout=15,
+        )
+        self._log = log
+
+    @property
+    def sink(self) -> str:
+        """The class of sink that this server should get."""
+        return SINKS.get(self.kind.partition("-")[0], "AsgiSink")
+
+    @property
+    def log(self) -> str:
+        """What it has written."""
+        return self._log.read_text("utf-8", "replace")
+
+    def is_ready(self) -> bool:
+        """True once it answers."""
+        assert self.process.poll() is None, self.log
+        try:
+            return self.http.get("/health/ready").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def publish(self, topic: str, *texts: str, path: str = "publish") -> None:
+        """Publish in one tick of the server's loop."""
+        answer = self.http.post(f"/control/{path}", params={"topic": topic}, content=json.dumps(texts))
+        assert answer.status_code == 200, answer.text
+
+    def of(self, client: WebSocket) -> dict[str, Any]:
+        """What the server knows of a client; empty if it is not, or no longer, subscribed."""
+        found: dict[str, Any] = self.http.get("/control/subscriber", params={"peer": client.address}).json()
+        return found
+
+    def closed(self, subscriber: dict[str, Any]) -> dict[str, Any]:
+        """Wait for a subscriber's end and return how it was."""
+        path = "/control/closed"
+        query = {"id": subscriber["id"]}
+        wait_until(lambda: self.http.get(path, params=query).json(), "the end of the subscription")
+        found: dict[str, Any] = self.http.get(path, params=query).json()
+        return found
+
+    def act(self, what: str, client: WebSocket, **query: Any) -> None:
+        """Close or abort a client's subscription."""
+        answer = self.http.post(f"/control/{what}", params={"peer": client.address, **query})
+        assert answer.status_code == 200, answer.text
+
+    def holds(self, client: WebSocket) -> bool:
+        """True while the server's process has a socket to this client."""
+        processes = [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
+        port = client.sock.getsockname()[1]
+        return any(tuple(one.raddr)[1:] == (port,) for p in processes for one in p.net_connections("tcp"))
+
+    @contextmanager
+    def client(self, topic: str, query: str = "", **options: Any) -> Iterator[WebSocket]:
+        """A subscribed client."""
+        with WebSocket(self.port, f"/ws/{topic}{query}", context=self.context, **options) as client:
+            wait_until(lambda: self.of(client), "the subscription")
+            yield client
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        port: int = bound.getsockname()[1]
+        return port
+
+
+def _certified(folder: Path) -> ssl.SSLContext:
+    """Write a certificate and its key; return what a client trusts."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("localhost", "127.0.0.1")
+    issued.cert_chain_pems[0].write_to_path(folder / "cert.pem")
+    issued.private_key_pem.write_to_path(folder / "key.pem")
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
+
+
+@pytest.fixture(scope="module", params=COMMANDS)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server of each kind for all tests; each test has topics of its own."""
+    kind: str = request.param
+    port = _free_port()
+    folder = tmp_path_factory.mktemp(kind)
+    path = folder / "log.txt"
+    context = _certified(folder) if kind.endswith("-tls") else None
+    facts = {"port": port, "cert": folder / "cert.pem", "key": folder / "key.pem"}
+    with path.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, *(part.format(**facts) for part in COMMANDS[kind])],
+            cwd=TESTS,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(TESTS)},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    it = Server(kind, process, port, path, context)
+    try:
+        with closing(it.http):
+            wait_until(it.is_ready, f"{kind} to start")
+            yield it
+        # Hypercorn logs its own when it stops.
+        assert "/src/portcast/" not in it.log, it.log
+    finally:
+        with suppress(ProcessLookupError):  # the last test has stopped it
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(10)
+
+
+@pytest.fixture
+def topic(request: pytest.FixtureRequest) -> str:
+    """A topic of the test's own."""
+    name: str = request.function.__name__
+    return name.removeprefix("test_")
+
+
+def only(*kinds: str) -> pytest.MarkDecorator:
+    """Run a test for some kinds of servers."""
+    return pytest.mark.parametrize("server", kinds, indirect=True, scope="module")
+
+
+def test_the_sink_is_of_its_tier(server: Server, topic: str) -> None:
+    """A server that no longer fits would fall back in silence, and be slow."""
+    with server.client(topic) as client:
+        assert server.of(client)["sink"] == server.sink
+
+
+@pytest.mark.parametrize("is_deflated", [False, True], ids=["plain", "deflated"])
+def test_frames_arrive_whole_and_in_order(server: Server, topic: str, is_deflated: bool) -> None:
+    """Text and binary, empty and large, of one tick and of many, compressed by whoever negotiated that."""
+    topic += str(is_deflated)
+    texts = ["", "a", "grüße", "x" * 125, "y" * 126, "z" * 65_535, "{" * 65_536, "once more " * 20]
+    with server.client(topic, is_deflated=is_deflated) as client:
+        answered = client.response.headers.get("Sec-WebSocket-Extensions", "")
+        # uvicorn agrees to it by default, and so do the classes in it; Hypercorn does, Granian does not.
+        assert ("permessage-deflate" in answered) is (is_deflated and server.kind != "granian")
+        server.publish(topic, *texts)
+        assert client.take(len(texts)) == texts
+        server.publish(topic, "\0\xff\xfe", "between", "\0\x80")
+        assert client.take(3) == [b"\xff\xfe", "between", b"\x80"]
+        for number in range(50):
+            server.publish(topic, str(number))
+        assert client.take(50) == [str(number) for number in range(50)]
+
+
+def test_publications_of_one_tick(server: Server, topic: str) -> None:
+    """However they were published, each is one message."""
+    texts = [str(number) for number in range(1000)]
+    with server.client(topic) as client, server.client(f"{topic}/", "?format=json") as other:
+        server.publish(topic, *texts, path="publish_each")
+        assert client.take(1000) == texts
+        assert [json.loads(one)["data"] for one in other.take(1000)] == texts
+
+
+SIZE = 20_000
+"""Bytes of a large message."""
+
+
+def _large(number: int) -> str:
+    """A message with its number, which hardly shrinks when it is compressed, also after the one before."""
+    return f"{number} {random.Random(number).randbytes(SIZE // 2).hex()}"
+
+
+def _stall(server: Server, client: WebSocket, topic: str, megabytes: int = 6) -> int:
+    """Publish until the client's sink takes no more and its outbox is behind; return how many."""
+    published = 0
+    while True:
+        server.publish(topic, *(_large(published + i) for i in range(10)))
+        published += 10
+        if server.of(client)["behind"] and published * SIZE > megabytes * 1_000_000:
+            return published
+        assert published < 5000, server.of(client)
+
+
+def _numbers(messages: list[str | bytes]) -> list[int]:
+    return [int(str(one).partition(" ")[0]) for one in messages]
+
+
+@pytest.mark.parametrize("is_deflated", [False, True], ids=["plain", "deflated"])
+def test_a_client_that_stops_reading_and_reads_again(server: Server, is_deflated: bool) -> None:
+    """The sink says that it is full and, later, that it has room; nothing is lost, doubled or out of order."""
+    topic = f"stall/{is_deflated}"
+    with server.client(topic, receive_buffer=4096, is_deflated=is_deflated) as client:
+        published = _stall(server, client, topic)
+        before = server.of(client)
+        assert before["standing"] == "demoted"
+        assert before["notes"][-1] == "full", "nothing is written to a sink that has no room"
+        assert _numbers(client.take(published)) == list(range(published))
+        wait_until(lambda: not server.of(client)["behind"] and server.of(client)["standing"] == "healthy", "recovery")
+        after = server.of(client)
+        assert after["notes"][len(before["notes"])] == "drained"
+        server.publish(topic, "live")
+        assert client.take(1) == ["live"]
+        client.leave()
+        assert client.rest() == []
+        client.sock.close()
+        end = server.closed(after)
+        assert (end["delivered"], end["dropped"]) == (published + 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        pytest.param(1012, "server is restarting", id="restart"),
+        pytest.param(3008, "slow consumer: grüße", id="slow"),
+        pytest.param(3008, "ü" * 100, id="long reason"),
+    ],
+)
+def test_the_client_sees_why_it_is_closed(server: Server, topic: str, code: int, reason: str) -> None:
+    """After what was written; of a long reason as much as fits."""
+    with server.client(topic) as client:
+        server.publish(topic, "last")
+        subscriber = server.of(client)
+        server.act("close", client, code=code, reason=reason)
+        assert client.rest() == ["last"]
+        assert (client.code, client.reason) == (code, reason.encode()[:123].decode(errors="ignore"))
+        assert server.closed(subscriber)["reason"] == reason
+
+
+@pytest.mark.parametrize("end", ["close", "abort"])
+def test_a_client_that_never_reads_is_gone_in_time(server: Server, end: str) -> None:
+    """A close waits for a peer that may never read; the abort after it does not."""
+    topic = f"stall/{end}"
+    with server.client(topic, receive_buffer=4096) as client:
+        published = _stall(server, client, topic)
+        subscriber = server.of(client)
+        query = {"code": 3008, "reason": "slow consumer"} if end == "close" else {}
+        began = time.monotonic()
+        server.act(end, client, **query)
+        ended = server.closed(subscriber)
+        assert ended["delivered"] + ended["dropped"] == published
+        limit = SLACK_S + (1.0 if end == "close" else 0.0)
+        if server.kind in ABORTS:
+            wait_until(lambda: not server.holds(client), "the socket to go")
+            assert time.monotonic() - began < limit
+
+
+@pytest.mark.parametrize("how", ["goodbye", "reset", "end"])
+def test_a_client_that_leaves_is_noticed(server: Server, topic: str, how: str) -> None:
+    """At once, and nothing is left of it."""
+    with server.client(topic) as client:
+        subscriber = server.of(client)
+        if how == "goodbye":
+            client.leave()
+            assert client.rest() == []
+        elif how == "reset":
+            client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        client.sock.close()
+        ended = server.closed(subscriber)
+        assert (ended["delivered"], ended["dropped"]) == (0, 0)
+
+
+def test_one_that_leaves_while_it_is_stuck(server: Server) -> None:
+    """What waited for it is counted, and its socket goes."""
+    topic = "stall/leaves"
+    with server.client(topic, receive_buffer=4096) as client:
+        published = _stall(server, client, topic)
+        subscriber = server.of(client)
+        client.sock.close()
+        ended = server.closed(subscriber)
+        assert ended["delivered"] + ended["dropped"] == published
+
+
+@only(*(kind for kind in COMMANDS if kind.partition("-")[0] in SINKS))
+@pytest.mark.parametrize("is_deflated", [False, True], ids=["plain", "deflated"])
+def test_direct_writes_keep_their_order_among_asgi_sends(server: Server, is_deflated: bool) -> None:
+    """Both end in one transport; and what is compressed with a context bears frames without one in between."""
+    expected = []
+    for number in range(100):
+        expected += [f"asgi {number} " + "x" * 100, f"direct {number}.0", f"direct {number}.1"]
+    with WebSocket(server.port, "/interleaved", is_deflated=is_deflated, context=server.context) as client:
+        assert client.rest() == [*expected, "end"]
+        assert (client.code, client.reason) == (4000, "done")
+
+
+def test_nobody_else_waits_for_a_client_that_does_not_read(server: Server) -> None:
+    """The loop, and other clients of the same topic, go on."""
+    topic = "stall/others"
+    with server.client(topic, receive_buffer=4096) as stuck, server.client(topic) as healthy:
+        published = 0
+        while not server.of(stuck)["behind"]:
+            server.publish(topic, *(_large(published + i) for i in range(10)))
+            assert _numbers(healthy.take(10)) == list(range(published, published + 10))
+            published += 10
+        began = time.monotonic()
+        server.publish(topic, "live")
+        assert healthy.take(1) == ["live"]
+        assert time.monotonic() - began < SLACK_S
+
+
+@only(*(kind for kind in COMMANDS if kind != "granian"))
+def test_it_stops_in_order(server: Server, topic: str) -> None:
+    """Last, because the server is gone then: a close frame after everything that was published.
+
+    Hypercorn does not let the drain begin with the signal: it cancels the ASGI calls, after three seconds. Granian ends
+    them at once, whatever they are sending, and its clients see no close frame.
+    """
+    with server.client(topic) as client:
+        server.publish(topic, *map(str, range(100)))
+        # Over TLS the server would wait for this client's goodbye: asyncio for 30 s, as for any that is idle.
+        server.http.close()
+        server.process.send_signal(signal.SIGTERM)
+        assert client.rest() == [str(number) for number in range(100)]
+        assert client.code == (1011 if server.kind == "hypercorn" else 1012)
+    server.process.wait(10)
