@@ -44,7 +44,8 @@ format: .venv/.ready     ## write the format
 	@.venv/bin/ruff format .
 	@.venv/bin/ruff check --fix .
 
-bench: .venv/.ready      ## speed and memory beside the tutorial's code, in one run
+bench: .venv/.ready      ## speed and memory beside the tutorial's code and other servers, in one run
+	@$(PY) -m benchmarks --install-peers
 	@$(PY) -m benchmarks
 
 e2e: .venv/.ready        ## the live page in a real Chromium

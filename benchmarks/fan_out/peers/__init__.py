@@ -1,0 +1,1 @@
+"""Servers of others, each the shortest program that does the job."""
