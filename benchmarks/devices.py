@@ -113,10 +113,13 @@ def open_idle(port: int, count: int) -> dict[str, Any]:
     return {"open": len(idle)}
 
 
-def say_something(newest: int = 0) -> dict[str, Any]:
-    """Send one line from the newest idle devices; from all of them if 0."""
+def say_something(newest: int = 0, seconds: float = 0.0) -> dict[str, Any]:
+    """Send one line from the newest idle devices, from all of them if 0, one after the other in so many seconds."""
     line = block("json", 1, 1)
-    for sock in idle[-newest:]:
+    speakers = idle[-newest:]
+    started = time.monotonic()
+    for number, sock in enumerate(speakers):
+        time.sleep(max(0.0, started + seconds * number / len(speakers) - time.monotonic()))
         sock.sendall(line)
     return {}
 

@@ -236,7 +236,7 @@ def memory(sizes: Sizes, pool: Pool) -> list[Row]:
     """Resident memory of connections that do nothing. Each server is a fresh one."""
     count = sizes.idle_devices
     silent = f"memory: idle device connections, {count} of them, silent so far"
-    spoke = f"memory: idle device connections, {count} of them, {IDLE_S:.0f} s after their only line"
+    spoke = f"memory: idle device connections, {count} of them, {IDLE_S:.0f} s after the last of their only lines"
     kinds = (
         ("portcast:relay", "portcast relay", 4096.0),
         ("portcast:typed", "portcast handler", 4096.0),
@@ -248,7 +248,8 @@ def memory(sizes: Sizes, pool: Pool) -> list[Row]:
         for server, (_, name, _) in zip(fresh.get([kind for kind, _, _ in kinds]), kinds, strict=True):
             progress(f"memory: {name}, {count} connections")
             opened.append((server, *_idle_devices(server, devices, count)))
-        devices.ask("say_something")
+        # One after the other, as devices do that have nothing to do with each other.
+        devices.ask("say_something", seconds=IDLE_S)
         time.sleep(IDLE_S)
         for (server, before, after), (_, name, target) in zip(opened, kinds, strict=True):
             for scenario, now in ((silent, after), (spoke, server.settled_rss())):

@@ -161,6 +161,9 @@ class Recorder:
     def abandon(self) -> None:
         self.calls.append("abandon")
 
+    def rest(self) -> None:
+        self.calls.append("rest")
+
     async def receive(self) -> bytes:
         if not self.frames:
             raise ConnectionClosedError(self.connection.id, "no more frames")

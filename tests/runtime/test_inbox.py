@@ -7,6 +7,7 @@ import pytest
 from portcast.errors import CodecError, ConnectionClosedError
 from portcast.events import ConnectionClosed, FrameRejected, HandlerAbandoned, HandlerFailed
 from portcast.runtime import Connection
+from portcast.runtime.connection import REST_S
 from portcast.runtime.inbox import YIELD_EVERY
 from runtime_kit import Device, FakeHandler, eventually, failures, handling, serving, turns
 
@@ -87,6 +88,72 @@ class TestMessages:
             device.end()
             await it.until_done()
             assert handler.closed_with == []
+
+    async def test_a_silent_connection_has_no_task_either(self) -> None:
+        """It rests, and begins again with the next frame; nothing is said of an end."""
+        handler = FakeHandler()
+        async with serving(handling(handler)) as it:
+            device, connection = await it.connected()
+            for number, line in enumerate((b"a", b"b"), 1):
+                await talk(device, line.decode())
+                await eventually(lambda n=number: len(handler.frames) == n)  # type: ignore[misc]
+                assert len(it.registry.tasks) == 1
+                connection.check_deadlines(connection.received_at + REST_S + 1)
+                await eventually(lambda: not it.registry.tasks)
+                assert connection.is_open
+            assert handler.frames == [b"a", b"b"]
+            device.end()
+            await it.until_done()
+            assert it.events.closed.reason == "peer_closed"
+            assert handler.closed_with == [None, None]
+
+    async def test_frames_that_come_as_it_lies_down_are_handled(self) -> None:
+        """Before the task has seen it, and after."""
+        handler = FakeHandler()
+        async with serving(handling(handler)) as it:
+            device, connection = await it.connected()
+            await talk(device, "a")
+            await eventually(lambda: handler.frames == [b"a"])
+            connection.check_deadlines(connection.received_at + REST_S + 1)
+            connection.data_received(b"b\n")
+            await eventually(lambda: handler.frames == [b"a", b"b"])
+            connection.check_deadlines(connection.received_at + REST_S + 1)
+            await asyncio.sleep(0)
+            connection.data_received(b"c\n")
+            await eventually(lambda: handler.frames == [b"a", b"b", b"c"])
+            device.end()
+            await it.until_done()
+
+    async def test_a_handler_at_work_does_not_rest(self) -> None:
+        """Silence of the device is no reason."""
+        gate = Gate()
+        async with serving(handling(FakeHandler(gate))) as it:
+            device, connection = await it.connected()
+            await talk(device, "a")
+            await eventually(lambda: gate.arrived)
+            connection.check_deadlines(connection.received_at + REST_S + 1)
+            await turns()
+            assert len(it.registry.tasks) == 1
+            gate.open()
+            device.end()
+            await it.until_done()
+
+    async def test_open_dependencies_keep_the_task(self) -> None:
+        """They were opened in it and must be closed in it."""
+
+        async def open_it(connection: Connection) -> None:
+            """Stand for a dependency."""
+
+        handler = FakeHandler(on_open=open_it)
+        async with serving(handling(handler)) as it:
+            device, connection = await it.connected()
+            await talk(device, "a")
+            await eventually(lambda: handler.frames)
+            connection.check_deadlines(connection.received_at + REST_S + 1)
+            await turns()
+            assert len(it.registry.tasks) == 1
+            device.end()
+            await it.until_done()
 
     async def test_what_was_received_is_handled_after_the_end(self) -> None:
         """The device is gone, its messages are not."""

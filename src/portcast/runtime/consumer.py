@@ -36,6 +36,10 @@ class Consumer(Protocol):
         """True while a received frame has not been handled."""
         ...
 
+    def rest(self) -> None:
+        """Let go of what only a busy connection needs; the device has been silent for a while. May be called often."""
+        ...
+
     async def receive(self) -> bytes:
         """Return the next frame of a per-connection handler.
 

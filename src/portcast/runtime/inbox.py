@@ -1,7 +1,8 @@
 """The consumer of a handler: a bounded inbox, and one task that works it off in order.
 
 The task starts with the first frame (or at connect, when dependencies of the connection or a per-connection handler
-need it), so an idle device that never spoke costs no task. It ends when the connection has ended and its inbox is
+need it), so an idle device costs no task: one that has been silent for a while ends, and another starts with the next
+frame, unless dependencies of the connection are open. Otherwise it ends when the connection has ended and its inbox is
 empty, so whatever was received before the end is handled.
 
 Frames are handled one at a time. A handler that fails costs its message; a frame that the codec refuses costs that
@@ -34,6 +35,7 @@ class InboxConsumer:
         "_has_ended",
         "_inbox",
         "_is_handling",
+        "_is_resting",
         "_limit",
         "_max_bad",
         "_tasks",
@@ -67,9 +69,11 @@ class InboxConsumer:
         self._max_bad = max_bad_frames
         self._tasks = tasks
         self._emit = emit
-        self._inbox: deque[bytes] = deque()
+        # A deque only while something waits: an empty one has 624 bytes.
+        self._inbox: deque[bytes] | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._is_handling = False
+        self._is_resting = False
         self._has_ended = False
         self._bad_in_a_row = 0
         self.task: asyncio.Task[None] | None = None
@@ -83,6 +87,13 @@ class InboxConsumer:
 
     def _task_ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        if self._is_resting and not self._has_ended and not task.cancelled() and task.exception() is None:
+            self.task, self._is_resting = None, False
+            if self._inbox:  # came while the session was closed
+                self._start()
+            else:
+                self._inbox = None
+            return
         if not task.cancelled() and (error := task.exception()) is not None:
             self._failed(error)
             self._connection.end("handler_failed", f"{type(error).__name__} in {self._handler.name}")
@@ -93,6 +104,8 @@ class InboxConsumer:
 
     def frames_received(self, frames: list[bytes]) -> bool:
         """See `Consumer.frames_received`."""
+        if self._inbox is None:
+            self._inbox = deque()
         self._inbox.extend(frames)
         if self.task is None:
             self._start()
@@ -119,8 +132,8 @@ class InboxConsumer:
 
     def discard(self) -> int:
         """See `Consumer.discard`."""
-        lost = len(self._inbox)
-        self._inbox.clear()
+        lost = len(self._inbox or ())
+        self._inbox = None
         return lost
 
     def abort(self) -> int:
@@ -138,6 +151,13 @@ class InboxConsumer:
         if self.task is None or self.task.done():
             return
         self._emit(HandlerAbandoned(self._connection.id, ListenerName(self._connection.listener), self._handler.name))
+
+    def rest(self) -> None:
+        """See `Consumer.rest`."""
+        handler = self._handler
+        if self._waiter is not None and not handler.needs_open and not handler.is_per_connection:
+            self._is_resting = True
+            self._wake()
 
     async def receive(self) -> bytes:
         """See `Consumer.receive`."""
@@ -160,13 +180,14 @@ class InboxConsumer:
     async def _next(self) -> bytes | None:
         """Return the next frame, or None when there will be none. Cancelling loses none."""
         while not self._inbox:
-            if self._has_ended:
+            if self._has_ended or self._is_resting:
                 return None
             self._waiter = asyncio.get_running_loop().create_future()
             try:
                 await self._waiter
             finally:
                 self._waiter = None
+        self._is_resting = False
         frame = self._inbox.popleft()
         if not self._connection.is_reading and len(self._inbox) <= self._limit // 2:
             self._connection.resume_reading()
@@ -192,21 +213,23 @@ class InboxConsumer:
         handled = 0
         while (frame := await self._next()) is not None:
             self._is_handling = True
-            try:
-                message = session.decode(frame)
-            except CodecError as error:
-                self._rejected(error)
-            except Exception as error:  # noqa: BLE001 - a codec of the user's own may raise anything
-                self._failed(error)
-            else:
-                self._bad_in_a_row = 0
-                await self._handle(session, message)
+            await self._handle(session, frame)
+            del frame  # nothing is kept while the device is silent
             self._is_handling = False
             handled += 1
             if handled % YIELD_EVERY == 0 and self._inbox:
                 await asyncio.sleep(0)
 
-    async def _handle(self, session: Session, message: object) -> None:
+    async def _handle(self, session: Session, frame: bytes) -> None:
+        try:
+            message = session.decode(frame)
+        except CodecError as error:
+            self._rejected(error)
+            return
+        except Exception as error:  # noqa: BLE001 - a codec of the user's own may raise anything
+            self._failed(error)
+            return
+        self._bad_in_a_row = 0
         try:
             await session.handle(message)
         except asyncio.CancelledError as error:

@@ -97,6 +97,9 @@ class RelayConsumer:
     def abandon(self) -> None:
         """See `Consumer.abandon`: a relay stops at once."""
 
+    def rest(self) -> None:
+        """See `Consumer.rest`: a relay holds nothing."""
+
     async def receive(self) -> bytes:
         """Refuse: a relay has no handler."""
         raise RuntimeError("a relay's connection has no handler that could receive frames")
