@@ -91,6 +91,9 @@ async def serving(app: Any, *, is_limited: bool = False, **config: Any) -> Async
         if not task.done():
             task.cancel()
             await asyncio.wait([task])
+        # A cancelled server leaves them open, and uvloop's close waits for them: the failure would never be shown.
+        for left in getattr(server, "servers", []):
+            left.close()
 
 
 def app_with(gateway: Gateway, **include: Any) -> FastAPI:

@@ -138,7 +138,7 @@ async def test_one_that_stops_reading_delays_nobody(anyio_backend: Any, tmp_path
 
 async def test_tiny_lines_arrive_whole(anyio_backend: Any, tmp_path: Path) -> None:
     """``cat big.log | nc``: one read is tens of thousands of messages; no limit takes that for a slow client."""
-    number = 50_000
+    number = 200_000
     with uvicorn_process(tmp_path, APP.format(patience=PATIENCE), "--loop", _loop_of(anyio_backend)) as server:
         async with _client(server) as client:
             await _until_subscribed(server, 1)

@@ -10,7 +10,7 @@ METHODS = [name for name in vars(Consumer) if not name.startswith("_")]
 
 def test_the_interface_is_what_a_connection_needs() -> None:
     """A change here is a change of everybody who implements it."""
-    assert sorted(METHODS) == ["abandon", "abort", "discard", "ended", "frames_received", "is_busy", "receive"]
+    assert sorted(METHODS) == ["abandon", "abort", "discard", "ended", "frames_received", "is_busy", "receive", "rest"]
 
 
 @pytest.mark.parametrize("kind", [RelayConsumer, InboxConsumer, Recorder])

@@ -279,9 +279,7 @@ class Outbox:
         """Yield the batches that this outbox keeps alive."""
         if self._writing is not None:
             yield self._writing
-        for entry in self._queue or ():
-            yield entry.batch
-        for entry in (self._latest or {}).values():
+        for entry in (*(self._queue or ()), *(self._latest or {}).values()):
             yield entry.batch
 
     # Judgement
@@ -318,7 +316,7 @@ class Outbox:
         if standing is Standing.HEALTHY:
             if self.is_over_soft:
                 self._slow_since = now
-                self.patience.hold(now)
+                self.patience.hold(now, self._progress_at)
                 self.standing = Standing.HOLDING
                 if self._must_not_hold(now):
                     self._demote(now)
@@ -359,14 +357,12 @@ class Outbox:
         what it says.
         """
         limits = self.limits
-        is_disconnect = self.policy == "disconnect"
-        if is_disconnect and self.is_over_hard:
+        if (is_disconnect := self.policy == "disconnect") and self.is_over_hard:
             return f"slow consumer: {self.waiting_bytes} bytes waiting"
         if self.standing is Standing.HOLDING:
             return ""
-        stalled = self.stalled_s(now)
-        if stalled > limits.hard_age_s:
-            return f"slow consumer: took nothing for {stalled:.0f} s"
+        if self.is_stuck(now):
+            return f"slow consumer: took nothing for {self.stalled_s(now):.0f} s"
         if not is_disconnect:
             return ""
         age = self.age(now)
@@ -393,6 +389,10 @@ class Outbox:
         The time for which publishers waited with it does not count: that is what patience allows.
         """
         return now - max(self._writing_at, self._released_at) if self._writing is not None else 0.0
+
+    def is_stuck(self, now: float) -> bool:
+        """True if `stalled_s` is over the hard age."""
+        return self.stalled_s(now) > self.limits.hard_age_s
 
     def stalled_s(self, now: float) -> float:
         """Return for how many seconds the client has taken nothing although something waits; 0 if nothing does."""

@@ -42,9 +42,15 @@ class Patience:
         self._at = self._held_since = now
         self._is_holding = False
 
-    def hold(self, now: float) -> None:
-        """Begin to hold."""
-        self._settle(now)
+    def hold(self, now: float, since: float) -> None:
+        """Begin to hold.
+
+        Args:
+            now: monotonic seconds.
+            since: when the client took something last. Who has taken nothing for longer than its patience before
+                anybody had to wait for it does not hold at all: a stuck client costs a steady feed nothing.
+        """
+        self._settle(max(since, self._at))
         self._held_since = now
         self._is_holding = True
 

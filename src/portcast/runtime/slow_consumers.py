@@ -2,7 +2,7 @@
 
 `portcast.delivery.Outbox` decides for one subscriber, given the time; this decides when to look, keeps the sets and
 counters that span subscribers, and acts. Looks are taken when a batch is queued, when a sink got on, and by one timer:
-every second, sooner while somebody holds.
+every second, sooner while somebody holds or is about to have taken nothing for too long.
 """
 
 from __future__ import annotations
@@ -125,7 +125,11 @@ class SlowConsumers:
         elif not subscriber.is_closed:
             self.removed += 1
             self._leaving = subscriber
-            subscriber.close(CLOSE_SLOW, reason)
+            if subscriber.outbox.is_stuck(self._clock.time()):
+                # A goodbye would stand behind all that it has not read for so long.
+                subscriber.abort(reason)
+            else:
+                subscriber.close(CLOSE_SLOW, reason)
             self._leaving = None
 
     def defer(self) -> None:
@@ -167,13 +171,17 @@ class SlowConsumers:
     def _review_all(self) -> None:
         self._timer = None
         now = self._clock.time()
+        soon = REVIEW_S
         for subscriber in list(self._subscribers):
-            if not subscriber.outbox.is_free:
+            outbox = subscriber.outbox
+            if not outbox.is_free:
                 self.review(subscriber, now)
+                if (left := outbox.limits.hard_age_s - outbox.stalled_s(now)) > 0:
+                    soon = min(soon, left)
         self._keep_budget()
         self._look_soon()
         if self._subscribers:
-            self.arm(now, min([REVIEW_S, *(self._next_look(one, now) for one in self.holding)]))
+            self.arm(now, min([soon, *(self._next_look(one, now) for one in self.holding)]))
 
     def _keep_budget(self) -> None:
         """Remove those that cost the most while more waits for all together than the process may hold.

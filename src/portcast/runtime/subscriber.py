@@ -99,6 +99,7 @@ class Subscriber:
                 return
             outbox.policy = topic.policy
             outbox.begin(batch, now)
+            self._buffered = self.sink.buffered
         else:
             if outbox.is_queue_empty and outbox.standing is Standing.HEALTHY:
                 outbox.policy = topic.policy
@@ -162,6 +163,7 @@ class Subscriber:
             self.outbox.delivered += batch.messages
             return True
         self.outbox.begin(batch, now)
+        self._buffered = self.sink.buffered
         return False
 
     def demoted(self) -> None:
@@ -198,6 +200,7 @@ class Subscriber:
         batch = outbox.next(now)
         while batch is not None and self.sink.write(batch):
             batch = outbox.next(now)
+        self._buffered = self.sink.buffered
         if batch is None and outbox.behind:
             self._hub.catch_up_soon(self)
         self._got_on(now)

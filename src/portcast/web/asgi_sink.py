@@ -25,7 +25,7 @@ from portcast.delivery import Batch, SinkOwner
 from portcast.runtime import CLOSE_RESTART
 from portcast.web.transports import Receive, Send, buffered_in
 
-CLOSE_S = 1.0
+CLOSE_S = 0.75
 """How long a goodbye may take before the transport is aborted, and what is left in the transport after the end."""
 WRITE_S = 30.0
 """How long a peer may take for a keepalive, then abort (design: write timeout)."""

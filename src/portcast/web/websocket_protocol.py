@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
-CLOSE_S = 1.0
+CLOSE_S = 0.75
 """From our close frame, or a failed one, to the abort."""
 MAX_FRAGMENTS = 128
 """Frames of one message (faults: fragment flood); no browser sends more than a few."""
