@@ -9,6 +9,7 @@ from portcast.errors import (
     CodecError,
     ConfigurationError,
     ConnectionClosedError,
+    DeltaError,
     FramingError,
     ListenError,
     MissingDependencyError,
@@ -63,6 +64,7 @@ CASES = [
     pytest.param(
         MissingDependencyError("uvloop", "speed"), ImportError, "speed needs uvloop: pip install uvloop", id="missing"
     ),
+    pytest.param(DeltaError("it ends too early", 7), ValueError, "delta, byte 7: it ends too early", id="delta"),
 ]
 
 
@@ -88,6 +90,7 @@ def test_each_error_is_ours_and_a_builtin_and_says_what_happened(
         pytest.param(ConnectionClosedError("i", "r"), {"connection_id": "i", "reason": "r"}, id="closed"),
         pytest.param(ListenError("a", "p", "h"), {"address": "a", "problem": "p", "hint": "h"}, id="listen"),
         pytest.param(MissingDependencyError("p", "f"), {"package": "p", "feature": "f"}, id="missing"),
+        pytest.param(DeltaError("p", 7), {"problem": "p", "position": 7}, id="delta"),
     ],
 )
 def test_errors_keep_their_facts(error: PortcastError, facts: dict[str, object]) -> None:

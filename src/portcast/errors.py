@@ -4,7 +4,8 @@
 whose fault           class
 ====================  ======================================================================
 the caller            `ConfigurationError`, `TopicError`
-the peer              `FramingError` (ends the connection), `CodecError` (costs one frame)
+the peer              `FramingError` (ends the connection), `CodecError` (costs one frame),
+                      `DeltaError`
 the environment       `ListenError`, `BrokerUnavailable`, `MissingDependencyError`
 ====================  ======================================================================
 
@@ -151,3 +152,17 @@ class MissingDependencyError(PortcastError, ImportError):
         self.package = package
         self.feature = feature
         super().__init__(f"{feature} needs {package}: pip install {package}")
+
+
+class DeltaError(PortcastError, ValueError):
+    """A delta that cannot be applied (see `portcast.centrifuge.fossil`).
+
+    Attributes:
+        problem: what is wrong, without the payload.
+        position: the offset in the delta, in bytes, at which it was noticed.
+    """
+
+    def __init__(self, problem: str, position: int) -> None:
+        self.problem = problem
+        self.position = position
+        super().__init__(f"delta, byte {position}: {problem}")
