@@ -15,6 +15,7 @@ from portcast.errors import (
     MissingDependencyError,
     OversizeFrameError,
     PortcastError,
+    TagFilterError,
     TopicError,
     TruncatedFrameError,
 )
@@ -65,6 +66,8 @@ CASES = [
         MissingDependencyError("uvloop", "speed"), ImportError, "speed needs uvloop: pip install uvloop", id="missing"
     ),
     pytest.param(DeltaError("it ends too early", 7), ValueError, "delta, byte 7: it ends too early", id="delta"),
+    pytest.param(TagFilterError("", "no op"), ValueError, "tag filter: no op", id="tag filter"),
+    pytest.param(TagFilterError("nodes[0]", "no op"), ValueError, "tag filter, nodes[0]: no op", id="tag filter, deep"),
 ]
 
 
@@ -91,6 +94,7 @@ def test_each_error_is_ours_and_a_builtin_and_says_what_happened(
         pytest.param(ListenError("a", "p", "h"), {"address": "a", "problem": "p", "hint": "h"}, id="listen"),
         pytest.param(MissingDependencyError("p", "f"), {"package": "p", "feature": "f"}, id="missing"),
         pytest.param(DeltaError("p", 7), {"problem": "p", "position": 7}, id="delta"),
+        pytest.param(TagFilterError("nodes[0]", "p"), {"path": "nodes[0]", "problem": "p"}, id="tag filter"),
     ],
 )
 def test_errors_keep_their_facts(error: PortcastError, facts: dict[str, object]) -> None:

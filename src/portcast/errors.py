@@ -5,7 +5,7 @@ whose fault           class
 ====================  ======================================================================
 the caller            `ConfigurationError`, `TopicError`
 the peer              `FramingError` (ends the connection), `CodecError` (costs one frame),
-                      `DeltaError`
+                      `DeltaError`, `TagFilterError`
 the environment       `ListenError`, `BrokerUnavailable`, `MissingDependencyError`
 ====================  ======================================================================
 
@@ -166,3 +166,17 @@ class DeltaError(PortcastError, ValueError):
         self.problem = problem
         self.position = position
         super().__init__(f"delta, byte {position}: {problem}")
+
+
+class TagFilterError(PortcastError, ValueError):
+    """A filter on the tags of publications that cannot be used (see `portcast.centrifuge.tag_filter`).
+
+    Attributes:
+        path: which node, ``nodes[0].nodes[2]``; empty for the topmost.
+        problem: the rule that it breaks.
+    """
+
+    def __init__(self, path: str, problem: str) -> None:
+        self.path = path
+        self.problem = problem
+        super().__init__(f"tag filter{', ' if path else ''}{path}: {problem}")
