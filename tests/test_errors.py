@@ -16,6 +16,8 @@ from portcast.errors import (
     OversizeFrameError,
     PortcastError,
     TagFilterError,
+    TokenExpired,
+    TokenInvalid,
     TopicError,
     TruncatedFrameError,
 )
@@ -68,6 +70,10 @@ CASES = [
     pytest.param(DeltaError("it ends too early", 7), ValueError, "delta, byte 7: it ends too early", id="delta"),
     pytest.param(TagFilterError("", "no op"), ValueError, "tag filter: no op", id="tag filter"),
     pytest.param(TagFilterError("nodes[0]", "no op"), ValueError, "tag filter, nodes[0]: no op", id="tag filter, deep"),
+    pytest.param(TokenInvalid("it is too long"), ValueError, "token: it is too long", id="token"),
+    pytest.param(
+        TokenExpired("exp", 99.5, 101.2), ValueError, "token: its exp is 100 and the time is 101", id="token expired"
+    ),
 ]
 
 
@@ -95,6 +101,8 @@ def test_each_error_is_ours_and_a_builtin_and_says_what_happened(
         pytest.param(MissingDependencyError("p", "f"), {"package": "p", "feature": "f"}, id="missing"),
         pytest.param(DeltaError("p", 7), {"problem": "p", "position": 7}, id="delta"),
         pytest.param(TagFilterError("nodes[0]", "p"), {"path": "nodes[0]", "problem": "p"}, id="tag filter"),
+        pytest.param(TokenInvalid("p"), {"problem": "p", "is_key_unknown": False}, id="token"),
+        pytest.param(TokenExpired("nbf", 2.0, 1.0), {"claim": "nbf", "at": 2.0, "now": 1.0}, id="token expired"),
     ],
 )
 def test_errors_keep_their_facts(error: PortcastError, facts: dict[str, object]) -> None:

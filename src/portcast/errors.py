@@ -5,7 +5,7 @@ whose fault           class
 ====================  ======================================================================
 the caller            `ConfigurationError`, `TopicError`
 the peer              `FramingError` (ends the connection), `CodecError` (costs one frame),
-                      `DeltaError`, `TagFilterError`
+                      `DeltaError`, `TagFilterError`, `TokenInvalid`, `TokenExpired`
 the environment       `ListenError`, `BrokerUnavailable`, `MissingDependencyError`
 ====================  ======================================================================
 
@@ -180,3 +180,33 @@ class TagFilterError(PortcastError, ValueError):
         self.path = path
         self.problem = problem
         super().__init__(f"tag filter{', ' if path else ''}{path}: {problem}")
+
+
+class TokenInvalid(PortcastError, ValueError):
+    """A JSON Web Token that is not accepted, whatever the time. Neither the token nor a key is in the message.
+
+    Attributes:
+        problem: what is wrong with it.
+        is_key_unknown: it names a key that is not there; the issuer may have published a new one.
+    """
+
+    def __init__(self, problem: str, *, is_key_unknown: bool = False) -> None:
+        self.problem = problem
+        self.is_key_unknown = is_key_unknown
+        super().__init__(f"token: {problem}")
+
+
+class TokenExpired(PortcastError, ValueError):
+    """A JSON Web Token that is genuine but not valid now; the client should get a new one.
+
+    Attributes:
+        claim: the claim that says so, ``exp`` (it is past) or ``nbf`` (it is yet to come).
+        at: what it says, in Unix seconds.
+        now: the time that it was compared with, in Unix seconds.
+    """
+
+    def __init__(self, claim: str, at: float, now: float) -> None:
+        self.claim = claim
+        self.at = at
+        self.now = now
+        super().__init__(f"token: its {claim} is {at:.0f} and the time is {now:.0f}")
