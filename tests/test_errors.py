@@ -5,6 +5,7 @@ import pytest
 from portcast.errors import (
     HEAD_BYTES,
     BrokerUnavailable,
+    CentrifugeError,
     ChecksumError,
     CodecError,
     ConfigurationError,
@@ -56,6 +57,7 @@ CASES = [
     pytest.param(
         CodecError("json", "not JSON", b"{"), ValueError, "json: not JSON in a frame beginning b'{'", id="codec"
     ),
+    pytest.param(CentrifugeError("an empty frame"), ValueError, "centrifuge: an empty frame", id="centrifuge"),
     pytest.param(
         ConnectionClosedError("0a", "reset"), ConnectionError, "connection 0a has ended: reset", id="connection closed"
     ),
@@ -96,6 +98,7 @@ def test_each_error_is_ours_and_a_builtin_and_says_what_happened(
             FramingError("x", 9, b"h"), {"expected": "x", "size": 9, "head": b"h", "reason": "malformed"}, id="framing"
         ),
         pytest.param(CodecError("c", "p", b"h"), {"codec": "c", "problem": "p", "head": b"h"}, id="codec"),
+        pytest.param(CentrifugeError("p"), {"problem": "p"}, id="centrifuge"),
         pytest.param(ConnectionClosedError("i", "r"), {"connection_id": "i", "reason": "r"}, id="closed"),
         pytest.param(ListenError("a", "p", "h"), {"address": "a", "problem": "p", "hint": "h"}, id="listen"),
         pytest.param(MissingDependencyError("p", "f"), {"package": "p", "feature": "f"}, id="missing"),

@@ -4,8 +4,9 @@
 whose fault           class
 ====================  ======================================================================
 the caller            `ConfigurationError`, `TopicError`
-the peer              `FramingError` (ends the connection), `CodecError` (costs one frame),
-                      `DeltaError`, `TagFilterError`, `TokenInvalid`, `TokenExpired`
+the peer              `FramingError` (ends the connection), `CodecError` (costs one frame), `CentrifugeError` (ends
+                      the connection of an SDK client with code 3501), `DeltaError`, `TagFilterError`,
+                      `TokenInvalid`, `TokenExpired`
 the environment       `ListenError`, `BrokerUnavailable`, `MissingDependencyError`
 ====================  ======================================================================
 
@@ -104,6 +105,18 @@ class CodecError(PortcastError, ValueError):
         self.problem = problem
         self.head = head[:HEAD_BYTES]
         super().__init__(f"{codec}: {problem}" + (f" in a frame beginning {self.head!r}" if head else ""))
+
+
+class CentrifugeError(PortcastError, ValueError):
+    """A frame of an SDK client is not made of commands of the Centrifuge protocol; none of it was carried out.
+
+    Attributes:
+        problem: what is wrong, without what the client sent: it may be a token.
+    """
+
+    def __init__(self, problem: str) -> None:
+        self.problem = problem
+        super().__init__(f"centrifuge: {problem}")
 
 
 class ConnectionClosedError(PortcastError, ConnectionError):
