@@ -9,7 +9,7 @@ export UV_SYSTEM_CERTS := true
 # Bytecode of what the tools install is worth its disk; bytecode of our tree is not needed.
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup run test lint format bench e2e conformance lock clean
+.PHONY: help setup run test lint format bench e2e conformance lock proto clean
 
 help:            ## list the targets
 	@grep -hE '^[a-z0-9]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -57,6 +57,11 @@ conformance:             ## the Centrifuge suites (not built yet)
 lock: $(UV)              ## renew requirements/dev.txt (hashes, no index addresses)
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --group dev --group e2e --output-file requirements/dev.txt pyproject.toml
+
+proto: $(UV)             ## renew client_pb2.py and .pyi from client.proto
+	@$(UV) venv --quiet --allow-existing --python $(PYTHON) .tools/proto
+	@$(UV) pip install --quiet --python .tools/proto --group proto
+	@.tools/proto/bin/python -m grpc_tools.protoc -I src --python_out=src --pyi_out=src portcast/centrifuge/client.proto
 
 clean:                   ## remove what the targets made
 	@rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache
