@@ -109,6 +109,7 @@ LENIENT = [
     pytest.param('{"id":1} {"id":2}{}', [m.Command(1), m.Command(2), m.Command()], id="several on a line"),
     pytest.param('{"id":1,"new":[{"a":"}"},1e9],"ping":{"x":{}}}', [m.Command(1, m.PingRequest())], id="unknown"),
     pytest.param('{"id":null,"connect":null}', [m.Command()], id="null is absent"),
+    pytest.param('{"history":{"reverse":false}}', [m.Command(0, m.HistoryRequest())], id="false"),
     pytest.param('{"id":5,"id":6}', [m.Command(6)], id="the last of equal fields"),
     pytest.param('{"refresh":{"token":"a","token":"b"}}', [m.Command(0, m.RefreshRequest("b"))], id="and below"),
     pytest.param('{"refresh":{"token":"a","token":null}}', [m.Command(0, m.RefreshRequest("a"))], id="null after it"),

@@ -16,7 +16,7 @@ import centrifuge_messages as random
 from portcast.centrifuge import client_pb2 as pb
 from portcast.centrifuge import json_codec, protobuf_codec
 from portcast.centrifuge import messages as m
-from portcast.centrifuge.protobuf_codec import decode, encode, require
+from portcast.centrifuge.protobuf_codec import decode, encode, publication, require
 from portcast.centrifuge.schema import MAX_COMMANDS, MAX_NESTED_MESSAGES
 from portcast.centrifuge.varint import varint
 from portcast.errors import CentrifugeError, MissingDependencyError
@@ -164,6 +164,12 @@ def test_a_ping_is_one_byte() -> None:
     """A message without fields."""
     assert encode([m.PING, m.PING]) == b"\x00\x00"
     assert encode([]) == b""
+
+
+@given(random.of(m.Publication))
+def test_a_publication_alone_is_its_fields(value: m.Publication) -> None:
+    """For a push that is put together elsewhere."""
+    assert random.from_protobuf(pb.Publication.FromString(publication(value))) == random.plain(value)
 
 
 def test_half_a_surrogate_pair_becomes_a_question_mark() -> None:

@@ -9,7 +9,21 @@ import pytest
 
 from portcast.centrifuge import messages
 from portcast.centrifuge.codes import ReplyError
-from portcast.centrifuge.schema import BODIES, EVENTS, FIELDS, REQUESTS, UINT32, Field, Kind, Width, first_request
+from portcast.centrifuge.schema import (
+    BODIES,
+    EVENTS,
+    FIELDS,
+    MAX_COMMANDS,
+    MAX_NESTED_MESSAGES,
+    REQUESTS,
+    UINT32,
+    Field,
+    Kind,
+    Width,
+    first_request,
+    too_deep,
+    too_many_commands,
+)
 
 UINT64 = Width("uint64", 0, 2**64 - 1)
 
@@ -77,3 +91,14 @@ def test_the_first_request_counts() -> None:
     assert first_request({"sub_refresh": 1, "connect": 2, "rpc": 3}) == 2
     assert first_request({"rpc": 3}) == 3
     assert first_request({}) is None
+
+
+def test_the_limits_are_named_in_their_errors() -> None:
+    """Whoever writes a client should not have to guess."""
+    assert str(MAX_COMMANDS) in too_many_commands().problem
+    assert str(MAX_NESTED_MESSAGES) in too_deep().problem
+
+
+def test_a_client_with_all_its_subscriptions_fits_in_a_frame() -> None:
+    """An SDK that reconnects sends connect and 128 subscriptions at once; more of them should read error 106."""
+    assert MAX_COMMANDS >= 4 * (1 + 128)

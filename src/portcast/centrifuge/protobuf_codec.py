@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
-from portcast.centrifuge.messages import Command, Push, Reply, Request
+from portcast.centrifuge.messages import Command, Publication, Push, Reply, Request
 from portcast.centrifuge.schema import (
     BODIES,
     EVENTS,
@@ -101,6 +101,21 @@ def encode(replies: Sequence[Reply]) -> bytes:
         encoded = message.SerializeToString()
         parts += (varint(len(encoded)), encoded)
     return b"".join(parts)
+
+
+def publication(value: Publication) -> bytes:
+    """Return the fields of a publication that differ from their defaults.
+
+    The building block of a prepared push: what is written behind other fields of a publication adds to them.
+
+    Raises:
+        MissingDependencyError: see `require`.
+    """
+    _, kind, _ = _protobuf()
+    message = kind().push.pub  # type: ignore[attr-defined]  # as in `_fill_reply`
+    _fill(message, value)
+    encoded: bytes = message.SerializeToString()
+    return encoded
 
 
 @cache
