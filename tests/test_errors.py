@@ -11,6 +11,7 @@ from portcast.errors import (
     ConfigurationError,
     ConnectionClosedError,
     DeltaError,
+    FieldError,
     FramingError,
     ListenError,
     MissingDependencyError,
@@ -58,6 +59,30 @@ CASES = [
         CodecError("json", "not JSON", b"{"), ValueError, "json: not JSON in a frame beginning b'{'", id="codec"
     ),
     pytest.param(CentrifugeError("an empty frame"), ValueError, "centrifuge: an empty frame", id="centrifuge"),
+    pytest.param(
+        FieldError("binary", "a.2.speed", 7, "1 byte, 0 bytes are left", b"x"),
+        CodecError,
+        "binary: a.2.speed at byte 7: expected 1 byte, 0 bytes are left in a frame beginning b'x'",
+        id="field",
+    ),
+    pytest.param(
+        FieldError("binary", "", 9, "the end of the frame", b"x"),
+        CodecError,
+        "binary: the frame at byte 9: expected the end of the frame in a frame beginning b'x'",
+        id="field, the whole frame",
+    ),
+    pytest.param(
+        FieldError("binary", "speed", None, "0 to 255, not 300"),
+        CodecError,
+        "binary: speed: expected 0 to 255, not 300",
+        id="field, encoding",
+    ),
+    pytest.param(
+        FieldError("binary", "", None, "Login, not int"),
+        CodecError,
+        "binary: expected Login, not int",
+        id="field, encoding, the whole",
+    ),
     pytest.param(
         ConnectionClosedError("0a", "reset"), ConnectionError, "connection 0a has ended: reset", id="connection closed"
     ),

@@ -4,9 +4,9 @@
 whose fault           class
 ====================  ======================================================================
 the caller            `ConfigurationError`, `TopicError`
-the peer              `FramingError` (ends the connection), `CodecError` (costs one frame), `CentrifugeError` (ends
-                      the connection of an SDK client with code 3501), `DeltaError`, `TagFilterError`,
-                      `TokenInvalid`, `TokenExpired`
+the peer              `FramingError` (ends the connection), `CodecError` and `FieldError` (cost one frame),
+                      `CentrifugeError` (ends the connection of an SDK client with code 3501), `DeltaError`,
+                      `TagFilterError`, `TokenInvalid`, `TokenExpired`
 the environment       `ListenError`, `BrokerUnavailable`, `MissingDependencyError`
 ====================  ======================================================================
 
@@ -117,6 +117,23 @@ class CentrifugeError(PortcastError, ValueError):
     def __init__(self, problem: str) -> None:
         self.problem = problem
         super().__init__(f"centrifuge: {problem}")
+
+
+class FieldError(CodecError):
+    """One field of a binary frame cannot be read, or one value cannot be written; it costs one frame.
+
+    Attributes:
+        field: the path of the field, ``records.2.speed``; empty if it is about the frame as a whole.
+        offset: the byte of the frame at which the field begins, from 0; None when encoding.
+        expected: what the field holds, or what is wrong with what came, in words.
+    """
+
+    def __init__(self, codec: str, field: str, offset: int | None, expected: str, head: bytes = b"") -> None:
+        self.field = field
+        self.offset = offset
+        self.expected = expected
+        where = field if offset is None else f"{field or 'the frame'} at byte {offset}"
+        super().__init__(codec, f"{where}: expected {expected}" if where else f"expected {expected}", head)
 
 
 class ConnectionClosedError(PortcastError, ConnectionError):
