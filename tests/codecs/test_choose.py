@@ -1,13 +1,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, NewType
+from typing import Annotated, Any, Literal, NewType
 
 import pytest
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict  # Pydantic takes typing's from Python 3.12 on
 
-from portcast.codecs import BytesCodec, JsonCodec, ModelCodec, TextCodec, codec_for
+from portcast.codecs import (
+    BinaryCodec,
+    BinaryModel,
+    BinaryUnion,
+    BinaryUnionCodec,
+    BytesCodec,
+    JsonCodec,
+    ModelCodec,
+    TextCodec,
+    UInt8,
+    codec_for,
+)
 from portcast.errors import CodecError, ConfigurationError
 
 
@@ -22,6 +33,14 @@ class Point:
 
 class Row(TypedDict):
     id: int
+
+
+class Login(BinaryModel):
+    kind: Annotated[Literal[1], UInt8()] = 1
+
+
+class Beat(BinaryModel):
+    kind: Annotated[Literal[2], UInt8()] = 2
 
 
 Line = NewType("Line", str)
@@ -63,6 +82,25 @@ def test_dict_and_list_are_promises() -> None:
         codec_for(dict[str, Any]).decode(b"[]")
     with pytest.raises(CodecError, match="expected an array"):
         codec_for(list).decode(b"{}")
+
+
+@pytest.mark.parametrize(
+    ("annotation", "kind"),
+    [(Login, BinaryCodec), (Annotated[Login | Beat, BinaryUnion("kind")], BinaryUnionCodec)],
+    ids=["model", "union"],
+)
+def test_binary_models_are_read_as_bytes(annotation: object, kind: type[object]) -> None:
+    """A model that says how its bytes lie is not JSON."""
+    codec = codec_for(annotation)
+    assert isinstance(codec, kind)
+    assert codec.decode(b"\1") == Login()
+
+
+@pytest.mark.parametrize("annotation", [Login | Beat, list[Login], Annotated[Login | Beat, "x"]], ids=str)
+def test_binary_models_that_cannot_be_told_apart(annotation: object) -> None:
+    """They would be read as JSON, which nobody means."""
+    with pytest.raises(ConfigurationError, match=r"Login is binary, and nothing says how .* BinaryUnion"):
+        codec_for(annotation)
 
 
 def test_values_come_out_as_annotated() -> None:

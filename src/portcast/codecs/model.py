@@ -87,12 +87,13 @@ class ModelCodec(Generic[T]):
 
 def _problems(error: ValidationError) -> str:
     problems = error.errors(include_url=False, include_context=False, include_input=False)
-    shown = "; ".join(map(_problem, problems[:_SHOWN_PROBLEMS]))
+    shown = "; ".join(map(describe_problem, problems[:_SHOWN_PROBLEMS]))
     more = len(problems) - _SHOWN_PROBLEMS
     return f"{shown}; and {more} more" if more > 0 else shown
 
 
-def _problem(details: ErrorDetails) -> str:
+def describe_problem(details: ErrorDetails) -> str:
+    """Return one problem as field path and message, without values of the input."""
     message = _QUOTING.get(details["type"], details["msg"])
     path = ".".join(map(str, details["loc"]))
     if not path:
