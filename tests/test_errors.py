@@ -8,9 +8,11 @@ from portcast.errors import (
     CentrifugeError,
     ChecksumError,
     CodecError,
+    CommandQueueFull,
     ConfigurationError,
     ConnectionClosedError,
     DeltaError,
+    DeviceIdError,
     FieldError,
     FramingError,
     ListenError,
@@ -85,6 +87,18 @@ CASES = [
     ),
     pytest.param(
         ConnectionClosedError("0a", "reset"), ConnectionError, "connection 0a has ended: reset", id="connection closed"
+    ),
+    pytest.param(
+        DeviceIdError("a/b", "it contains '/'", "replace it"),
+        ValueError,
+        "device id 'a/b': it contains '/'; replace it",
+        id="device id",
+    ),
+    pytest.param(
+        CommandQueueFull("a", 100),
+        PortcastError,
+        "100 commands wait for device 'a' already; cancel some or wait for it",
+        id="command queue",
     ),
     pytest.param(
         ListenError("tcp://h:1", "in use", "stop it"), OSError, "tcp://h:1: in use; stop it", id="listen, with a hint"

@@ -3,11 +3,11 @@
 ====================  ======================================================================
 whose fault           class
 ====================  ======================================================================
-the caller            `ConfigurationError`, `TopicError`
+the caller            `ConfigurationError`, `TopicError`, `DeviceIdError` (the peer, if it said the id itself)
 the peer              `FramingError` (ends the connection), `CodecError` and `FieldError` (cost one frame),
                       `CentrifugeError` (ends the connection of an SDK client with code 3501), `DeltaError`,
                       `TagFilterError`, `TokenInvalid`, `TokenExpired`
-the environment       `ListenError`, `BrokerUnavailable`, `MissingDependencyError`
+the environment       `ListenError`, `BrokerUnavailable`, `MissingDependencyError`, `CommandQueueFull`
 ====================  ======================================================================
 
 Each exception keeps its facts as attributes and builds its sentence from them: what was expected, what came, what
@@ -52,6 +52,22 @@ class TopicError(PortcastError, ValueError):
         self.topic = topic[:80]
         self.problem = problem
         super().__init__(f"topic {self.topic!r}: {problem}")
+
+
+class DeviceIdError(PortcastError, ValueError):
+    """A device's id cannot stand in a topic.
+
+    Attributes:
+        device_id: the offending id, cut to 80 characters.
+        problem: the rule that it breaks.
+        hint: what to do.
+    """
+
+    def __init__(self, device_id: str, problem: str, hint: str) -> None:
+        self.device_id = device_id[:80]
+        self.problem = problem
+        self.hint = hint
+        super().__init__(f"device id {self.device_id!r}: {problem}; {hint}")
 
 
 class FramingError(PortcastError, ValueError):
@@ -148,6 +164,20 @@ class ConnectionClosedError(PortcastError, ConnectionError):
         self.connection_id = connection_id
         self.reason = reason
         super().__init__(f"connection {connection_id} has ended: {reason}")
+
+
+class CommandQueueFull(PortcastError):
+    """A device has not taken its commands for so long that no more may wait for it.
+
+    Attributes:
+        device_id: which device.
+        limit: how many commands may wait.
+    """
+
+    def __init__(self, device_id: str, limit: int) -> None:
+        self.device_id = device_id
+        self.limit = limit
+        super().__init__(f"{limit} commands wait for device {device_id!r} already; cancel some or wait for it")
 
 
 class ListenError(PortcastError, OSError):

@@ -9,3 +9,9 @@ ConnectionId = NewType("ConnectionId", str)
 
 ListenerName = NewType("ListenerName", str)
 """Names a listener: its address as a URL, ``tcp://127.0.0.1:8001``, unless the user gave a name."""
+
+DeviceId = NewType("DeviceId", str)
+"""Names a device for its whole life, across connections: one topic level of 1 to 128 bytes in UTF-8."""
+
+CommandId = NewType("CommandId", str)
+"""Names a command for its whole life, never reused in a process; the shell or the caller makes it up."""

@@ -1,0 +1,66 @@
+"""Which device ids are allowed, and what happens to a device that nobody knows or that is there already.
+
+An id is one level of a topic, because presence is published on ``$devices/<id>/status`` and commands on
+``$devices/<id>/commands``: no ``/``, no wildcards of MQTT 5.0 §4.7.1, no control characters.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from portcast.errors import DeviceIdError
+from portcast.types import DeviceId
+
+Takeover = Literal["replace", "reject", "allow"]
+"""What happens when a device appears on a second connection:
+
+* ``replace``: the old connection loses it, and is closed if it has no other. A device that lost its network comes back
+  long before its old connection is found dead.
+* ``reject``: the new connection is refused as long as the old one lives.
+* ``allow``: it has both.
+"""
+
+UnknownDevice = Literal["accept", "reject", "quarantine"]
+"""What happens to a device that is neither configured, nor approved, nor found by a lookup:
+
+* ``accept``: it becomes a device like any other.
+* ``reject``: its connection is refused.
+* ``quarantine``: it stays connected and is listed, but its messages go nowhere until somebody approves it.
+"""
+
+MAX_DEVICE_ID_BYTES = 128
+"""UTF-8 bytes of a device id; leaves half of a topic's 255 for what stands around it."""
+
+
+def validate_device_id(text: str) -> DeviceId:
+    """Return ``text`` as a device id.
+
+    Args:
+        text: 1 to 128 bytes in UTF-8, no ``/``, ``+`` or ``#``, no control characters (U+0000 to U+001F, U+007F to
+            U+009F).
+
+    Raises:
+        DeviceIdError: it breaks one of these rules; says what to do.
+    """
+    if not text:
+        raise DeviceIdError(text, "it is empty", "identify the device by its IMEI, serial number or client certificate")
+    # Characters first: an id of a megabyte must not be encoded to learn that it is too long.
+    size = len(text)
+    if size <= MAX_DEVICE_ID_BYTES and not text.isascii():
+        try:
+            size = len(text.encode())
+        except UnicodeEncodeError:
+            raise DeviceIdError(text, "it contains a surrogate, which UTF-8 cannot express", _DECODE) from None
+    if size > MAX_DEVICE_ID_BYTES:
+        hint = "identify the device by something shorter, or by a hash of it"
+        raise DeviceIdError(text, f"it is longer than {MAX_DEVICE_ID_BYTES} bytes", hint)
+    for character in "/+#":
+        if character in text:
+            hint = "replace it, for example by '-': the id is one level of a topic"
+            raise DeviceIdError(text, f"it contains {character!r}", hint)
+    if not text.isprintable() and any(character < " " or "\x7f" <= character <= "\x9f" for character in text):
+        raise DeviceIdError(text, "it contains a control character", _DECODE)
+    return DeviceId(text)
+
+
+_DECODE = "decode the bytes of the frame first: as text, as BCD digits or as hexadecimal"
