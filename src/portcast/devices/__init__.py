@@ -1,5 +1,18 @@
 """Devices across their connections: who they are, where they are, and what is asked of them. Pure."""
 
+from portcast.devices.command_states import (
+    ENDS,
+    TRANSITIONS,
+    Change,
+    Command,
+    CommandState,
+    CommandStatistics,
+    Step,
+    Stray,
+    Write,
+)
+from portcast.devices.commands import Commands
+from portcast.devices.deadlines import Deadlines
 from portcast.devices.identity import MAX_DEVICE_ID_BYTES, Takeover, UnknownDevice, validate_device_id
 from portcast.devices.options import CommandOptions, DeviceOptions, RedeliveryOptions
 from portcast.devices.presence import (
@@ -16,10 +29,18 @@ from portcast.devices.presence import (
 from portcast.devices.roster import Roster
 
 __all__ = [
+    "ENDS",
     "MAX_DEVICE_ID_BYTES",
+    "TRANSITIONS",
     "Accepted",
     "Attachment",
+    "Change",
+    "Command",
     "CommandOptions",
+    "CommandState",
+    "CommandStatistics",
+    "Commands",
+    "Deadlines",
     "DeviceInfo",
     "DeviceOptions",
     "DevicePage",
@@ -30,7 +51,10 @@ __all__ = [
     "Rejected",
     "Roster",
     "RosterStatistics",
+    "Step",
+    "Stray",
     "Takeover",
     "UnknownDevice",
+    "Write",
     "validate_device_id",
 ]
