@@ -1,5 +1,12 @@
 """Devices across their connections: who they are, where they are, and what is asked of them. Pure."""
 
+from portcast.devices.acknowledgement import (
+    Acknowledgement,
+    AcknowledgementWindow,
+    OnFailure,
+    Progress,
+    Ticket,
+)
 from portcast.devices.command_states import (
     ENDS,
     TRANSITIONS,
@@ -26,6 +33,7 @@ from portcast.devices.presence import (
     RejectReason,
     RosterStatistics,
 )
+from portcast.devices.redelivery import Delivery, RedeliveryWindow
 from portcast.devices.roster import Roster
 
 __all__ = [
@@ -33,6 +41,8 @@ __all__ = [
     "MAX_DEVICE_ID_BYTES",
     "TRANSITIONS",
     "Accepted",
+    "Acknowledgement",
+    "AcknowledgementWindow",
     "Attachment",
     "Change",
     "Command",
@@ -41,12 +51,16 @@ __all__ = [
     "CommandStatistics",
     "Commands",
     "Deadlines",
+    "Delivery",
     "DeviceInfo",
     "DeviceOptions",
     "DevicePage",
     "DeviceStatus",
+    "OnFailure",
+    "Progress",
     "Quarantined",
     "RedeliveryOptions",
+    "RedeliveryWindow",
     "RejectReason",
     "Rejected",
     "Roster",
@@ -54,6 +68,7 @@ __all__ = [
     "Step",
     "Stray",
     "Takeover",
+    "Ticket",
     "UnknownDevice",
     "Write",
     "validate_device_id",
