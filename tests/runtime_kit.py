@@ -264,6 +264,7 @@ class FakeSink:
         self.batches: list[Batch] = []
         self.closed: list[tuple[int, str]] = []
         self.aborted = 0
+        self.answers: list[object] = []
         self.buffered = 0
         self.is_open = is_open
         self.is_busy = False
@@ -280,6 +281,10 @@ class FakeSink:
         if self.is_busy and self._clock is not None:
             self._clock.call_soon(self.finish)
         return self.is_open
+
+    def write_now(self, items: Sequence[object]) -> bool:
+        self.answers += items
+        return not self.is_busy
 
     def wrote(self, count: int, size: int) -> None:
         assert self._owner is not None

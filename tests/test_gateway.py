@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
@@ -54,6 +54,9 @@ class NeverReading:
     buffered = 0
 
     def write(self, batch: Batch) -> bool:
+        return False
+
+    def write_now(self, items: Sequence[object]) -> bool:
         return False
 
     def close(self, code: int, reason: str) -> None: ...

@@ -27,6 +27,10 @@ class Pipe:
         self.written += batch.items
         return False
 
+    def write_now(self, items: Sequence[object]) -> bool:
+        self.written += items
+        return False
+
     @property
     def buffered(self) -> int:
         return len(self.written)

@@ -5,7 +5,7 @@ import json
 import logging
 import socket
 from base64 import b64decode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from time import time
 from typing import Any
@@ -310,6 +310,9 @@ class Stuck:
     buffered = 0
 
     def write(self, batch: Batch) -> bool:
+        return False
+
+    def write_now(self, items: Sequence[object]) -> bool:
         return False
 
     def close(self, code: int, reason: str) -> None: ...

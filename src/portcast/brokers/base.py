@@ -89,6 +89,11 @@ def resume_at(filters: Sequence[str], mark: Mark, node_epoch: str) -> str:
     """Return the id that resumes right after ``mark``; otherwise as `resume_id`."""
     if is_single_topic(filters):
         return f"{mark.epoch}:{mark.offset}"
+    return resume_by_sequence(mark, node_epoch)
+
+
+def resume_by_sequence(mark: Mark, node_epoch: str) -> str:
+    """Return the id that resumes right after ``mark`` whatever the filters: by the order of all topics of a node."""
     return f"{node_epoch}:*{mark.sequence}"
 
 

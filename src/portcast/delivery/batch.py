@@ -71,6 +71,17 @@ class Sink(Protocol):
         """
         ...
 
+    def write_now(self, items: Sequence[object]) -> bool:
+        """Write what is not a publication, such as the answer to a command, whatever waits.
+
+        It stands after what was written already, and before all that follows.
+
+        Returns:
+            False if the client should be answered no more until `SinkOwner.on_drained`. What is written all the same
+            is kept.
+        """
+        ...
+
     @property
     def buffered(self) -> int:
         """Bytes that were written and that the kernel has not taken yet, as far as the sink can see.

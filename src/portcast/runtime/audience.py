@@ -77,6 +77,16 @@ class Audiences:
             self._index.remove(one, subscriber)
         self._forget()
 
+    def follow(self, subscriber: Subscriber, topic_filter: str) -> None:
+        """Let a subscriber that was added be found by one more filter."""
+        self._index.add(topic_filter, subscriber)
+        self._forget()
+
+    def unfollow(self, subscriber: Subscriber, topic_filter: str) -> None:
+        """Undo `follow`."""
+        self._index.remove(topic_filter, subscriber)
+        self._forget()
+
     def set_options(self, topic_filter: str, options: TopicOptions) -> None:
         """Add options; a filter that has some keeps them."""
         self._options.setdefault(topic_filter, options)

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from portcast.brokers.base import Broker, resume_at
-from portcast.publication import Publication, mark_after, runs_of
+from portcast.brokers.base import Broker, resume_at, resume_by_sequence
+from portcast.publication import Mark, Publication, mark_after, runs_of
 from portcast.runtime.clock import Clock
 from portcast.runtime.slow_consumers import SlowConsumers
-from portcast.runtime.subscriber import Subscriber
+from portcast.runtime.subscriber import Follower, Subscriber
 
 ROUND_PUBLICATIONS = 300
 """As Centrifugo's limit of one recovery."""
@@ -82,17 +82,47 @@ class CatchUp:
         batches = [encoding.encode(run) for run in runs_of(found)]
         if missed:
             gap = encoding.gap(missed, True)
+            if gap is None and subscriber.follower is not None:
+                self._overtaken(subscriber, subscriber.follower, start, now)
+                return
             if gap is None:
                 self._slow.remove(subscriber, f"slow consumer: missed {missed} publications")
                 return
             batches.insert(0, gap)
-            self._slow.note_loss(subscriber.filters[0], subscriber, "overtaken", missed)
+            self._slow.note_loss(subscriber.first_filter, subscriber, "overtaken", missed)
         outbox.caught_up(len(found), missed, mark_after(found[-1]) if len(found) < held else None)
         is_free = subscriber.write(batches[0] if len(batches) == 1 else encoding.join(batches), now)
         if is_free and outbox.behind:
             self.add(subscriber)
         # Once it has the last of it, it is like any other: what comes now is queued, and encoded once for all.
         self._slow.review(subscriber, now)
+        if subscriber.follower is not None and not outbox.behind and not subscriber.is_closed:
+            subscriber.follower.has_room()
+
+    def _overtaken(self, subscriber: Subscriber, follower: Follower, start: Mark, now: float) -> None:
+        """Let a client that has many subscriptions give up those that lost something; the rest goes on."""
+        since = resume_by_sequence(start, self._broker.node_epoch())
+        lost = [one for one in subscriber.filters if self._broker.recover((one,), since, 0, now).missed]
+        for one in lost or subscriber.filters:
+            if not subscriber.is_closed:
+                follower.overtaken(one)
+        if subscriber.outbox.behind and not subscriber.is_closed:
+            self.add(subscriber)
+        self._slow.review(subscriber, now)
+
+    def unfollowed(self, subscriber: Subscriber, topic_filter: str, now: float) -> None:
+        """Count anew what a subscriber that is behind will get, now that it has a filter less."""
+        outbox = subscriber.outbox
+        start = outbox.behind_from
+        if start is None:
+            return
+        left = 0
+        if subscriber.filters:
+            since = resume_by_sequence(start, self._broker.node_epoch())
+            recovery = self._broker.recover(subscriber.filters, since, 0, now)
+            left = min(outbox.behind, recovery.more + recovery.missed)
+        self._slow.note_loss(topic_filter, subscriber, "overtaken", outbox.behind - left)
+        outbox.caught_up(0, outbox.behind - left, start if left else None)
 
 
 def within_bytes(publications: Sequence[Publication]) -> Sequence[Publication]:

@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from portcast.brokers.base import Broker
@@ -36,9 +35,11 @@ from portcast.runtime.audience import Audiences, Topic
 from portcast.runtime.catch_up import CatchUp
 from portcast.runtime.clock import Clock, Timer
 from portcast.runtime.encoder import EncodedRun, Joined, grouped
+from portcast.runtime.hub_statistics import HubStatistics
 from portcast.runtime.slow_consumers import LossCount, SlowConsumers
 from portcast.runtime.subscriber import CLOSE_RESTART, Subscriber
 from portcast.runtime.turnstile import Turnstile
+from portcast.topics import matches
 
 MESSAGES_PER_HARD = 64
 """Messages that may wait for the flush, in hard limits. Pacing lets a loaded hub collect far more than one client's
@@ -50,33 +51,6 @@ class _Pending(NamedTuple):
 
     run: Run
     topic: Topic
-
-
-@dataclass(frozen=True, slots=True)
-class HubStatistics:
-    """A snapshot of the hub. A publication counts once for each subscriber that it was published to.
-
-    Attributes:
-        subscribers: connected now.
-        delivered: publications handed to clients' transports, all clients together, since start.
-        dropped: publications that clients did not get, by reason in `Hub.losses`.
-        waiting: publications that wait for clients now, for the flush or in their outboxes.
-        behind: publications that clients will read from history.
-        flushes: how often the hub flushed.
-        slow: how often a subscriber ceased to be healthy.
-        demoted: how often one was demoted: its patience was used up, or it waited for too long.
-        removed: how many were removed as slow consumers.
-    """
-
-    subscribers: int
-    delivered: int
-    dropped: int
-    waiting: int
-    behind: int
-    flushes: int
-    slow: int
-    demoted: int
-    removed: int
 
 
 class Hub:
@@ -193,6 +167,30 @@ class Hub:
             SubscriberClosed(subscriber.id, subscriber.transport, reason, outbox.delivered, outbox.dropped, seconds)
         )
         self._turnstile.look_soon()
+
+    def follow(self, subscriber: Subscriber, topic_filter: str, encoding: Encoding) -> None:
+        """Add a filter to a subscriber: it gets what is published from now on.
+
+        Call it only while nothing is queued for the subscriber (`Outbox.is_queue_empty`): what it had from an earlier
+        subscription must not follow what it reads from history now.
+
+        Args:
+            subscriber: not closed, without this filter.
+            topic_filter: a valid topic or topic filter.
+            encoding: of all its filters from now on.
+        """
+        if any(subscriber in one.topic.audience and matches(topic_filter, one.run.topic) for one in self._pending):
+            self.flush()
+        subscriber.filters = (*subscriber.filters, topic_filter)
+        subscriber.encoding = encoding
+        self._audiences.follow(subscriber, topic_filter)
+
+    def unfollow(self, subscriber: Subscriber, topic_filter: str, encoding: Encoding) -> None:
+        """Take a filter from a subscriber; what is on its way may still come."""
+        subscriber.filters = tuple(one for one in subscriber.filters if one != topic_filter)
+        subscriber.encoding = encoding
+        self._audiences.unfollow(subscriber, topic_filter)
+        self._catch_up.unfollowed(subscriber, topic_filter, self._clock.time())
 
     # Publishing
 
@@ -345,7 +343,7 @@ class Hub:
         self.flush()
         self._close_reason = reason
         for subscriber in list(self._subscribers):
-            subscriber.sink.close(CLOSE_RESTART, reason)
+            subscriber.sink.close(subscriber.restart_code, reason)
 
     def abort(self) -> None:
         """End every subscriber at once, stop all timers and let everybody go who waits."""

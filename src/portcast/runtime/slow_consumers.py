@@ -148,7 +148,7 @@ class SlowConsumers:
         self.holding.discard(subscriber)
         if lost:
             reason: Loss = "removed" if self._leaving is subscriber else "left"
-            self.note_loss(subscriber.filters[0], subscriber, reason, lost)
+            self.note_loss(subscriber.first_filter, subscriber, reason, lost)
 
     # Judging all
 

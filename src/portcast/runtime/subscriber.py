@@ -13,6 +13,8 @@ from portcast.runtime.encoder import EncodedRun
 
 CLOSE_RESTART = 1012
 """RFC 6455 registry, "service restart": the client should come back."""
+CLOSE_SHUTDOWN = 3001
+"""Centrifuge's "shutdown": the same to an SDK."""
 CLOSE_SLOW = 3008
 """Centrifuge's "slow": the client may come back."""
 
@@ -43,6 +45,22 @@ class SubscriberHub(Protocol):
         ...
 
 
+class Follower(Protocol):
+    """A connection whose filters change while it lives; see `Hub.follow`. Called on the loop."""
+
+    def has_room(self) -> None:
+        """Take note that nothing is held back for the client any more; may be called without a change."""
+        ...
+
+    def overtaken(self, topic_filter: str) -> None:
+        """Take note that history has lost what the client had not got of a filter: `Hub.unfollow` it, and tell."""
+        ...
+
+    def ended(self, reason: str) -> None:
+        """Take note that the connection is gone; called once."""
+        ...
+
+
 class Subscriber:
     """One client's interest and what waits for it. Made by `Hub.subscribe`."""
 
@@ -53,11 +71,13 @@ class Subscriber:
         "close_reason",
         "encoding",
         "filters",
+        "follower",
         "id",
         "is_closed",
         "opened_at",
         "outbox",
         "peer",
+        "restart_code",
         "sink",
         "transport",
     )
@@ -87,6 +107,9 @@ class Subscriber:
         self.is_closed = False
         self.close_reason = ""
         self._buffered = 0
+        # For connections that subscribe and unsubscribe while they live.
+        self.follower: Follower | None = None
+        self.restart_code = CLOSE_RESTART
 
     # What the hub calls
 
@@ -172,7 +195,12 @@ class Subscriber:
         if outbox.policy == "catch_up":
             outbox.queue_falls_behind()
         elif outbox.policy == "drop_oldest":
-            self._lost(self.filters[0], "oldest", outbox.drop_oldest())
+            self._lost(self.first_filter, "oldest", outbox.drop_oldest())
+
+    @property
+    def first_filter(self) -> str:
+        """The filter under which losses are counted that belong to no topic; empty if it has none."""
+        return self.filters[0] if self.filters else ""
 
     def look_for_progress(self, now: float) -> None:
         """Note if the kernel has taken something since the last look."""
@@ -204,6 +232,8 @@ class Subscriber:
         if batch is None and outbox.behind:
             self._hub.catch_up_soon(self)
         self._got_on(now)
+        if self.follower is not None and outbox.is_queue_empty and not self.is_closed:
+            self.follower.has_room()
 
     def _got_on(self, now: float) -> None:
         if self.outbox.standing is not Standing.HEALTHY and not self._is_closing:
@@ -230,3 +260,5 @@ class Subscriber:
             self.is_closed = True
             self.close_reason = reason
             self._hub.unsubscribe(self, reason)
+            if self.follower is not None:
+                self.follower.ended(reason)

@@ -1,7 +1,7 @@
 """The plain tier of sinks: one writer task per client over ASGI ``send``. Works under every ASGI server.
 
 States: *idle* (waits for a batch) → *writing* (one batch, item by item) → idle, until *closing*. A client that shall
-come back (1012) gets the rest of what is being written, then the goodbye. For a client that is removed the subscriber
+come back (1012, 3001) gets the rest of what is being written, then the goodbye. For one that is removed the subscriber
 has counted the rest as dropped, so it is abandoned at the next item.
 
 A keepalive has a deadline here, because nothing else measures a client that does not take it; one that does not take
@@ -16,19 +16,22 @@ closes it waits for a peer that may never read, and its own shutdown with it (uv
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, MutableMapping
+from collections import deque
+from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any
 
 from starlette.websockets import WebSocketDisconnect
 
 from portcast.delivery import Batch, SinkOwner
-from portcast.runtime import CLOSE_RESTART
+from portcast.runtime import CLOSE_RESTART, CLOSE_SHUTDOWN
 from portcast.web.transports import Receive, Send, buffered_in
 
 CLOSE_S = 0.75
 """How long a goodbye may take before the transport is aborted, and what is left in the transport after the end."""
 WRITE_S = 30.0
 """How long a peer may take for a keepalive, then abort (design: write timeout)."""
+MOST_ANSWERS = 64
+"""Items of `AsgiSink.write_now` that may wait for the server before the client should be answered no more."""
 SLICE = 32
 """Messages written before the loop gets a turn: uvicorn's ``send`` returns without one while the peer keeps up."""
 
@@ -67,6 +70,8 @@ class AsgiSink:
         # What is being written, and how many of its items the server has taken that the owner does not know of.
         self._batch: Batch | None = None
         self._untold = 0
+        # What is not a publication: it goes between the items of a batch.
+        self._answers: deque[object] = deque()
         self._goodbye: Message | None = None
         self._is_removed = False
         self._wake: asyncio.Future[None] | None = None
@@ -88,6 +93,12 @@ class AsgiSink:
         self._notify()
         return False
 
+    def write_now(self, items: Sequence[object]) -> bool:
+        """See `Sink.write_now`."""
+        self._answers.extend(items)
+        self._notify()
+        return len(self._answers) < MOST_ANSWERS
+
     @property
     def buffered(self) -> int:
         """See `Sink.buffered`."""
@@ -99,7 +110,7 @@ class AsgiSink:
             self._tell()
             self.close_reason = reason
             self._goodbye = self._farewell(code, reason)
-            self._is_removed = code != CLOSE_RESTART
+            self._is_removed = code not in (CLOSE_RESTART, CLOSE_SHUTDOWN)
             self._abort_timer = asyncio.get_running_loop().call_later(CLOSE_S, self.abort)
             self._notify()
 
@@ -165,10 +176,13 @@ class AsgiSink:
     async def _write_all(self) -> None:
         try:
             while self._goodbye is None:
-                if self._batch is not None:
+                if self._answers:
+                    await self._write_answers()
+                elif self._batch is not None:
                     await self._write_batch(self._batch)
                 elif not await self._next() and self._keepalive is not None:
                     await self._send_in_time(self._keepalive)
+            await self._write_answers()
             if self._batch is not None and not self._is_removed:
                 await self._write_batch(self._batch)
             assert self._goodbye is not None
@@ -198,8 +212,17 @@ class AsgiSink:
         finally:
             timer.cancel()
 
+    async def _write_answers(self) -> None:
+        is_many = len(self._answers) >= MOST_ANSWERS
+        while self._answers:
+            await self._send(self._answers.popleft())  # type: ignore[arg-type]  # as those of a batch
+        if is_many and self._batch is None and self._owner is not None:
+            self._owner.on_drained()
+
     async def _write_batch(self, batch: Batch) -> None:
         for number, item in enumerate(batch.items, 1):
+            if self._answers:
+                await self._write_answers()
             await self._send(item)  # type: ignore[arg-type]  # our encodings make ASGI messages
             self._untold += 1
             if self._is_removed:
@@ -231,7 +254,7 @@ class AsgiSink:
             self._wake = None
             if timer is not None:
                 timer.cancel()
-        return self._batch is not None or self._goodbye is not None
+        return bool(self._answers) or self._batch is not None or self._goodbye is not None
 
 
 async def _until_disconnect(receive: Receive) -> None:

@@ -61,6 +61,10 @@ class TransportSink(AsgiSink):
 
     def write(self, batch: Batch) -> bool:
         """See `Sink.write`."""
+        return self.write_now(batch.items)
+
+    def write_now(self, items: Sequence[object]) -> bool:
+        """See `Sink.write_now`."""
         protocol = self._protocol
         transport = protocol.transport
         if (
@@ -73,10 +77,11 @@ class TransportSink(AsgiSink):
         ):
             # The end is on its way; what was taken now would be lost without being counted.
             return False
-        transport.writelines(cast("Sequence[bytes]", batch.items))
+        transport.writelines(cast("Sequence[bytes]", items))
         if buffered_in(transport) <= HIGH_BYTES:
-            return True
-        self._poll_soon()
+            return self._poll_timer is None
+        if self._poll_timer is None:
+            self._poll_soon()
         return False
 
     def _poll_soon(self) -> None:

@@ -307,14 +307,14 @@ class WebSocketProtocol(asyncio.Protocol):
             self._owner = owner
 
     def write(self, batch: Batch) -> bool:
-        """Write frames, made by `portcast.web.websocket_frames`; see `portcast.delivery.Sink`.
+        """Write frames, made by `portcast.web.websocket_frames`; see `portcast.delivery.Sink`."""
+        return self.write_now(batch.items)
 
-        Returns:
-            False if the next batch should wait for `SinkOwner.on_drained`, or the connection ends.
-        """
+    def write_now(self, items: Sequence[object]) -> bool:
+        """Write frames; False if the next should wait for `SinkOwner.on_drained`, or the connection ends."""
         if self._phase is not _OPEN:
             return False
-        self.transport.writelines(batch.items)  # type: ignore[arg-type]  # our encodings make bytes
+        self.transport.writelines(items)  # type: ignore[arg-type]  # our encodings make bytes
         return not self.is_write_paused
 
     @property
