@@ -19,6 +19,7 @@ from portcast.errors import (
     MissingDependencyError,
     OversizeFrameError,
     PortcastError,
+    TagError,
     TagFilterError,
     TokenExpired,
     TokenInvalid,
@@ -32,6 +33,7 @@ CASES = [
         ConfigurationError("port", "is odd", "take another"), ValueError, "port: is odd; take another", id="with a hint"
     ),
     pytest.param(TopicError("a//b", "a level is empty"), ValueError, "topic 'a//b': a level is empty", id="topic"),
+    pytest.param(TagError("there are 33"), ValueError, "tags: there are 33", id="tags"),
     pytest.param(
         FramingError("a line", 3, b"abc"),
         ValueError,

@@ -23,8 +23,10 @@ from portcast import (
     GatewayOptions,
     HistoryLimits,
     ListenError,
+    Meta,
     OutboxLimits,
     Store,
+    TagError,
     TopicError,
     TopicOptions,
 )
@@ -398,6 +400,17 @@ async def test_publish_takes_values(value: object, payload: bytes) -> None:
         assert _history(gateway, "a") == [payload, payload]
 
 
+async def test_tags_travel_with_a_publication() -> None:
+    """With or without waiting; none at all is no meta at all."""
+    gateway = Gateway()
+    async with running(gateway):
+        await gateway.publish("a", "1", tags={"unit": "C"})
+        gateway.publish_nowait("a", "2", tags={"unit": "C"})
+        gateway.publish_nowait("a", "3", tags={})
+        held = gateway._running().broker.history("a", since=None, limit=9, is_reverse=False, now=0.0)
+        assert [one.meta for one in held] == [Meta({"unit": "C"}), Meta({"unit": "C"}), None]
+
+
 async def test_what_cannot_be_published() -> None:
     """The error says whose fault it is, and nothing is published."""
     gateway = Gateway()
@@ -408,6 +421,8 @@ async def test_what_cannot_be_published() -> None:
             gateway.publish_nowait("", b"")
         with pytest.raises(CodecError):
             await gateway.publish("a", object())
+        with pytest.raises(TagError):
+            await gateway.publish("a", b"", tags={"": "v"})
         assert _history(gateway, "a") == []
 
 

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portcast.publication import Mark, Position, Publication, Run, mark_after, runs_of
+from portcast.errors import TagError
+from portcast.publication import Mark, Meta, Position, Publication, Run, mark_after, runs_of
 
 
 def run(topic: str = "t", epoch: str = "e", offset: int = 1, sequence: int = 1, *payloads: bytes) -> Run:
@@ -89,3 +93,87 @@ def test_runs_have_the_publications_that_they_were_made_of(steps: list[tuple[str
     runs = runs_of(publications)
     assert [one for run in runs for one in run.publications()] == publications
     assert all(len(run) for run in runs)
+
+
+class TestMeta:
+    def test_it_is_a_value(self) -> None:
+        """Equal by content, hashable, frozen, its tags too: history and all subscribers share it."""
+        given_tags = {"unit": "C"}
+        one = Meta(given_tags, user="ada", client="c1", conn_info=b"{}", chan_info=b"[]")
+        given_tags["unit"] = "F"
+        assert one.tags == {"unit": "C"}
+        assert one == Meta({"unit": "C"}, user="ada", client="c1", conn_info=b"{}", chan_info=b"[]")
+        assert hash(one) == hash(Meta({"unit": "C"}, user="ada", client="c1", conn_info=b"{}", chan_info=b"[]"))
+        assert one != Meta({"unit": "F"}, user="ada", client="c1", conn_info=b"{}", chan_info=b"[]")
+        with pytest.raises(TypeError):
+            one.tags["unit"] = "K"  # type: ignore[index]  # that is the point
+        with pytest.raises(FrozenInstanceError):
+            one.user = "eve"  # type: ignore[misc]  # that is the point
+
+    def test_its_size_is_what_it_holds(self) -> None:
+        """In UTF-8: history must not keep a megabyte of tags as one byte of payload."""
+        assert Meta().size == 0
+        assert Meta({"ä": "bc"}, user="d", client="ef", conn_info=b"ghi", chan_info=b"j").size == 2 + 2 + 1 + 2 + 3 + 1
+
+    @pytest.mark.parametrize(
+        "tags",
+        [
+            pytest.param({str(i): "" for i in range(32)}, id="32"),
+            pytest.param({"k" * 255: "ä" * 255}, id="255 characters"),
+        ],
+    )
+    def test_takes_tags_up_to_the_limits(self, tags: dict[str, str]) -> None:
+        """The limits are inclusive, and count characters."""
+        assert Meta(tags).tags == tags
+
+    @pytest.mark.parametrize(
+        ("tags", "problem"),
+        [
+            pytest.param({str(i): "" for i in range(33)}, "there are 33", id="too many"),
+            pytest.param({"k" * 256: ""}, "longer than 255", id="long key"),
+            pytest.param({"k": "v" * 256}, "longer than 255", id="long value"),
+            pytest.param({"": "v"}, "a key is empty", id="empty key"),
+            pytest.param({"k": 5}, "'5' is no text", id="a number"),
+            pytest.param({b"k": "v"}, "is no text", id="bytes"),
+            pytest.param({"k": "\ud800"}, "surrogate", id="surrogate"),
+        ],
+    )
+    def test_refuses_other_tags(self, tags: dict[Any, Any], problem: str) -> None:
+        """What no client could be told is refused where it is published; the error stays short."""
+        with pytest.raises(TagError, match=problem) as caught:
+            Meta(tags)
+        assert len(str(caught.value)) < 200
+
+    def test_refuses_a_user_that_utf8_cannot_express(self) -> None:
+        """It may come from a token's JSON, which can write such text."""
+        with pytest.raises(TagError, match="surrogate"):
+            Meta(user="\udfff")
+
+
+def test_a_run_shares_its_meta_with_its_publications() -> None:
+    """Whole, one by one, and in part."""
+    meta = Meta({"k": "v"})
+    one = Run("t", "e", 1, 1, 5.0, [b"a", b"b"], meta)
+    assert [publication.meta for publication in one.publications()] == [meta, meta]
+    assert one.only(1).meta is meta
+    assert one.slice(1, 2) == one.publications()[1:]
+    assert run().publications()[0].meta is None
+
+
+@pytest.mark.parametrize(
+    ("meta", "other", "is_continued"),
+    [
+        pytest.param(None, Meta(), False, id="none and some"),
+        pytest.param(Meta({"k": "v"}), Meta({"k": "v"}), True, id="equal"),
+        pytest.param(Meta({"k": "v"}), Meta({"k": "w"}), False, id="different"),
+    ],
+)
+def test_runs_join_only_with_equal_meta(meta: Meta | None, other: Meta | None, is_continued: bool) -> None:
+    """A run has one meta; joining must not give a publication another's tags."""
+    first = Run("t", "e", 1, 1, 5.0, [b"a"], meta)
+    second = Run("t", "e", 2, 2, 5.0, [b"b"], other)
+    assert first.is_continued_by(second) is is_continued
+    publications = [*first.publications(), *second.publications()]
+    runs = runs_of(publications)
+    assert len(runs) == 2 - is_continued
+    assert [one for run in runs for one in run.publications()] == publications

@@ -11,6 +11,7 @@ from portcast.errors import (
     ListenError,
     MissingDependencyError,
     PortcastError,
+    TagError,
     TopicError,
 )
 from portcast.framing import (
@@ -31,7 +32,7 @@ from portcast.framing import (
 from portcast.gateway import Gateway
 from portcast.handlers import DeviceRouter, PerConnection, in_thread
 from portcast.history import HistoryLimits
-from portcast.publication import Position, Publication
+from portcast.publication import Meta, Position, Publication
 from portcast.runtime import Connection, Store
 from portcast.version import VERSION as __version__
 
@@ -60,6 +61,7 @@ __all__ = [
     "ListenError",
     "ListenerOptions",
     "MarkedFraming",
+    "Meta",
     "MissingDependencyError",
     "OutboxLimits",
     "PerConnection",
@@ -68,6 +70,7 @@ __all__ = [
     "Publication",
     "RawFraming",
     "Store",
+    "TagError",
     "TopicError",
     "TopicOptions",
     "VarintFraming",

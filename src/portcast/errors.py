@@ -3,7 +3,7 @@
 ====================  ======================================================================
 whose fault           class
 ====================  ======================================================================
-the caller            `ConfigurationError`, `TopicError`, `DeviceIdError` (the peer, if it said the id itself)
+the caller            `ConfigurationError`, `TopicError`, `TagError`, `DeviceIdError` (or the peer)
 the peer              `FramingError` (ends the connection), `CodecError` and `FieldError` (cost one frame),
                       `CentrifugeError` (ends the connection of an SDK client with code 3501), `DeltaError`,
                       `TagFilterError`, `TokenInvalid`, `TokenExpired`
@@ -68,6 +68,18 @@ class DeviceIdError(PortcastError, ValueError):
         self.problem = problem
         self.hint = hint
         super().__init__(f"device id {self.device_id!r}: {problem}; {hint}")
+
+
+class TagError(PortcastError, ValueError):
+    """A publication's tags break the rules of `portcast.publication.Meta`.
+
+    Attributes:
+        problem: the rule that they break, with the offending text cut to 80 characters.
+    """
+
+    def __init__(self, problem: str) -> None:
+        self.problem = problem
+        super().__init__(f"tags: {problem}")
 
 
 class FramingError(PortcastError, ValueError):

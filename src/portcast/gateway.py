@@ -22,7 +22,7 @@ from portcast.handlers.router import Declaration, DeviceRouter, Function
 from portcast.history import HistoryLimits
 from portcast.listen_url import ListenerConfig, check_addresses
 from portcast.observability import LogEvents, fan_out
-from portcast.publication import Position
+from portcast.publication import Meta, Position
 from portcast.runtime import Connection, Listener, ListenerPlan, Node, Store
 from portcast.signals import SignalDrain
 from portcast.version import VERSION
@@ -127,7 +127,7 @@ class Gateway(APIRouter):
 
     # Publishing
 
-    async def publish(self, topic: str, value: object) -> Position:
+    async def publish(self, topic: str, value: object, *, tags: Mapping[str, str] | None = None) -> Position:
         """Publish one message and return its position.
 
         Waits while a slow subscriber of the topic holds its publishers (at most its patience), or while too much
@@ -136,20 +136,22 @@ class Gateway(APIRouter):
         Args:
             topic: levels separated by ``/``, at most 255 bytes and 16 levels.
             value: bytes as they are, str as UTF-8, a Pydantic model or any JSON value as JSON.
+            tags: short facts that travel beside the payload: at most 32, keys and values up to 255 characters.
 
         Raises:
             TopicError: the topic is not valid.
+            TagError: the tags are not.
             CodecError: the value cannot be expressed.
             RuntimeError: the gateway is not running.
         """
-        return await self._running().publish(topic, encode_value(value))
+        return await self._running().publish(topic, encode_value(value), _meta(tags))
 
-    def publish_nowait(self, topic: str, value: object) -> Position:
+    def publish_nowait(self, topic: str, value: object, *, tags: Mapping[str, str] | None = None) -> Position:
         """Publish one message at once, whoever is slow; otherwise as `publish`.
 
         A subscriber that cannot keep up with what never waits is removed sooner.
         """
-        return self._running().publish_nowait(topic, (encode_value(value),))
+        return self._running().publish_nowait(topic, (encode_value(value),), _meta(tags))
 
     # What runs
 
@@ -242,6 +244,10 @@ class Gateway(APIRouter):
             signatures=declaration.signatures,
         )
         return ListenerPlan(declaration.config, handler)
+
+
+def _meta(tags: Mapping[str, str] | None) -> Meta | None:
+    return Meta(tags) if tags else None
 
 
 def _probe(app: Any) -> Callable[[], None]:

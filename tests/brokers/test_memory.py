@@ -17,7 +17,7 @@ from portcast.brokers.base import resume_at
 from portcast.brokers.memory import random_epoch
 from portcast.errors import TopicError
 from portcast.history import HistoryLimits
-from portcast.publication import Position, Publication, Run, mark_after
+from portcast.publication import Meta, Position, Publication, Run, mark_after
 from portcast.topics import matches
 from topic_strategies import filters as filter_strategy
 from topic_strategies import topics as topic_strategy
@@ -506,3 +506,18 @@ def test_any_position_is_answered(since: str, filters: list[str]) -> None:
     found = node.broker.recover(filters, since, 5, 0.0)
     assert found.missed >= 0
     assert found.is_exact or found.missed >= 1
+
+
+def test_meta_is_delivered_and_kept() -> None:
+    """Whoever gets a publication gets its meta: live, from history, as the latest, and in both kinds of recovery."""
+    node = Node()
+    meta = Meta({"k": "v"}, user="ada")
+    node.broker.publish_nowait("a", [b"1"], 0.0)
+    node.broker.publish_nowait("a", [b"2", b"3"], 0.0, meta)
+    assert [run.meta for run in node.runs] == [None, meta]
+    everything = [None, meta, meta]
+    found = node.broker.history("a", since=None, limit=9, is_reverse=False, now=0.0)
+    assert [one.meta for one in found] == everything
+    assert [one.meta for one in node.broker.latest(["#"], 9, 0.0)] == everything
+    for filters, since in ((["a"], "e1:0"), (["#"], "e2:*0")):
+        assert [one.meta for one in node.broker.recover(filters, since, 9, 0.0).publications] == everything

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portcast.history import HistoryLimits, Ring
-from portcast.history.ring import RUN_PUBLICATIONS, slice_run
-from portcast.publication import Position, Publication
+from portcast.history.ring import PUBLICATION_OVERHEAD, RING_OVERHEAD, RUN_PUBLICATIONS
+from portcast.publication import Meta, Position, Publication
 
 
 @dataclass
@@ -197,13 +197,34 @@ def test_reading(since: int | None, limit: int, is_reverse: bool, expected: list
     assert ring.read(Position("other", 1), 10, is_reverse=is_reverse) == []
 
 
-def test_slice_of_a_run() -> None:
-    """A part of a run keeps the numbers of its publications."""
-    ring = make_ring()
-    ring.append([b"a", b"b", b"c"], 11, 1.0)
-    (run,) = ring.runs_after(0)
-    assert slice_run(run, 0, 3) == run.publications()
-    assert slice_run(run, 1, 2) == run.publications()[1:2]
+def test_a_batch_keeps_its_meta() -> None:
+    """Each publication has that of its batch, in every piece of a batch that was cut, and is charged for it."""
+    meta = Meta({"k": "v" * 99})
+    ring = make_ring(publications=500)
+    ring.append([b""], 1, 0.0)
+    bare = ring.charge
+    ring.append([b""] * (RUN_PUBLICATIONS + 1), 2, 0.0, meta)
+    found = ring.after(0, 500)
+    assert [one.meta for one in found] == [None, *[meta] * (RUN_PUBLICATIONS + 1)]
+    assert ring.charge == bare + (RUN_PUBLICATIONS + 1) * PUBLICATION_OVERHEAD + 2 * meta.size
+
+
+@pytest.mark.parametrize("how", ["by number", "by one batch", "by age", "cleared"])
+def test_meta_that_is_gone_is_not_charged(how: str) -> None:
+    """Otherwise a topic's charge would grow without end."""
+    ring = make_ring(publications=3, age_s=10)
+    for i in range(3):
+        ring.append([b""], i + 1, 0.0, Meta({"k": "v"}))
+    if how == "by number":
+        for i in range(3, 6):
+            ring.append([b""], i + 1, 0.0)
+    elif how == "by one batch":
+        ring.append([b""] * 3, 4, 0.0)
+    else:
+        ring.expire(11.0) if how == "by age" else ring.clear()
+        assert ring.charge == 0
+        ring.append([b""] * 3, 4, 11.0)
+    assert ring.charge == RING_OVERHEAD + 3 * PUBLICATION_OVERHEAD
 
 
 def test_shrinking_goes_by_charge() -> None:

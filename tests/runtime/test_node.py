@@ -15,10 +15,21 @@ from portcast.errors import ListenError, TopicError
 from portcast.events import ConnectionClosed, DrainFinished, DrainStarted, HandlerAbandoned, ListenerStarted
 from portcast.framing import LineFraming
 from portcast.listen_url import ListenerConfig, listener_from_url
-from portcast.publication import Position, Run
+from portcast.publication import Meta, Position, Run
 from portcast.runtime import Connection, ListenerPlan, Node
 from portcast.topics import validate_topic
-from runtime_kit import LIMITS, Device, Events, FakeHandler, FakeSink, eventually, free_port, subscribe, turns
+from runtime_kit import (
+    LIMITS,
+    Device,
+    Events,
+    FakeEncoding,
+    FakeHandler,
+    FakeSink,
+    eventually,
+    free_port,
+    subscribe,
+    turns,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -44,11 +55,11 @@ class FakeBroker:
     async def stop(self) -> None:
         self.calls.append("stop")
 
-    def publish_nowait(self, topic: str, payloads: Sequence[bytes], now: float) -> Position:
+    def publish_nowait(self, topic: str, payloads: Sequence[bytes], now: float, meta: Meta | None = None) -> Position:
         validate_topic(topic)
         offset = self._offsets.get(topic, 0)
         self._offsets[topic] = offset + len(payloads)
-        self._deliver(Run(topic, "e", offset + 1, self._sequence + 1, now, list(payloads)))
+        self._deliver(Run(topic, "e", offset + 1, self._sequence + 1, now, list(payloads), meta))
         self._sequence += len(payloads)
         return Position("e", offset + len(payloads))
 
@@ -188,6 +199,22 @@ class TestPublishing:
             assert it.node.publish_nowait("t", [b"2", b"3"]) == Position("e", 3)
             with pytest.raises(TopicError):
                 await it.node.publish("a/+", b"1")
+
+    async def test_meta_travels_with_what_is_published(self) -> None:
+        """With and without waiting."""
+        meta = Meta({"k": "v"})
+        sink, encoding = FakeSink(asyncio.get_running_loop()), FakeEncoding()
+        async with running() as it:
+            it.node.hub.subscribe(["t"], encoding, sink, transport="test", bind=sink.bind)
+            await it.node.publish("t", b"1", meta)
+            it.node.publish_nowait("t", [b"2"])
+            it.node.publish_nowait("t", [b"3", b"4"], meta)
+            await eventually(lambda: len(sink.messages) == 4)
+        assert [(run.payloads, run.meta) for run in encoding.encoded] == [
+            ([b"1"], meta),
+            ([b"2"], None),
+            ([b"3", b"4"], meta),
+        ]
 
     async def test_publish_waits_while_the_topic_is_held(self) -> None:
         """And `publish_nowait` never does."""

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portcast.delivery import Batch, Encoding
-from portcast.publication import Publication, Run
+from portcast.publication import Meta, Publication, Run
 from portcast.web.encodings import (
     EventsJson,
     EventsPlain,
@@ -112,7 +112,11 @@ def test_a_plain_websocket_cannot_tell_of_a_gap() -> None:
 
 
 def _envelopes(encoding: WebSocketJson | EventsJson, *payloads: bytes) -> list[dict[str, Any]]:
-    batch = encoding.encode(run_of(*payloads))
+    return _envelopes_of(encoding, run_of(*payloads))
+
+
+def _envelopes_of(encoding: WebSocketJson | EventsJson, run: Run) -> list[dict[str, Any]]:
+    batch = encoding.encode(run)
     if isinstance(encoding, EventsJson):
         return [json.loads(one["data"]) for one in events_in(body_of(batch))]
     return [json.loads(item["text"]) for item in batch.items]  # type: ignore[index]
@@ -194,3 +198,15 @@ def test_any_bytes_survive_in_envelopes(payloads: list[bytes]) -> None:
         envelopes = _envelopes(encoding, *payloads)
         got = [one["data"].encode() if "data" in one else b64decode(one["base64"]) for one in envelopes]
         assert got == payloads
+
+
+@pytest.mark.parametrize(
+    ("meta", "tags"), [(None, None), (Meta(user="ada"), None), (Meta({"unit": "°C"}), {"unit": "°C"})]
+)
+def test_an_envelope_has_tags_if_there_are_any(meta: Meta | None, tags: dict[str, str] | None) -> None:
+    """Clients that know no tags see what they always saw; who published is not shown here."""
+    run = Run("a/b", "ep", 7, 40, 1.0, [b"one", BAD], meta)
+    envelopes = [*_envelopes_of(WebSocketJson(_id, _unix), run), *_envelopes_of(EventsJson(_id, _unix), run)]
+    assert len(envelopes) == 4
+    assert [one.get("tags") for one in envelopes] == [tags] * 4
+    assert "ada" not in str(envelopes)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from portcast.publication import Mark, Position, Publication, Run
+from portcast.publication import Mark, Meta, Position, Publication, Run
 from portcast.topics import is_wildcard
 
 Deliver = Callable[[Run], None]
@@ -127,13 +127,14 @@ class Broker(Protocol):
         """Let go of everything; nothing is delivered afterwards."""
         ...
 
-    def publish_nowait(self, topic: str, payloads: Sequence[bytes], now: float) -> Position:
+    def publish_nowait(self, topic: str, payloads: Sequence[bytes], now: float, meta: Meta | None = None) -> Position:
         """Publish consecutive messages on one topic and return the position of the last. Never waits.
 
         Args:
             topic: a topic that `portcast.topics.validate_topic` accepts; the caller has checked it.
             payloads: at least one message.
             now: the monotonic time.
+            meta: what else is known of them, kept and delivered with each.
         """
         ...
 

@@ -20,8 +20,7 @@ from heapq import heappop, heappush
 
 from portcast.brokers.base import Deliver, Recovery, TopicInfo, is_single_topic, parse_resume_id
 from portcast.history import HistoryLimits, HistoryStore, Ring
-from portcast.history.ring import slice_run
-from portcast.publication import Position, Publication, Run
+from portcast.publication import Meta, Position, Publication, Run
 from portcast.topics import SubscriptionIndex, is_wildcard, validate_topic
 
 
@@ -58,7 +57,7 @@ class MemoryBroker:
         self._deliver = _discard
         self._store.clear()
 
-    def publish_nowait(self, topic: str, payloads: Sequence[bytes], now: float) -> Position:
+    def publish_nowait(self, topic: str, payloads: Sequence[bytes], now: float, meta: Meta | None = None) -> Position:
         """Publish consecutive messages on one topic and return the position of the last. Never waits.
 
         The hub is called last, when the publications are in history already, with a list of its own.
@@ -67,6 +66,7 @@ class MemoryBroker:
             topic: any text; one that is not known yet is validated.
             payloads: the messages; none at all changes nothing.
             now: the monotonic time.
+            meta: what else is known of them, kept and delivered with each.
 
         Raises:
             TopicError: the topic breaks the rules of `portcast.topics.validate_topic`; nothing is published then.
@@ -87,8 +87,8 @@ class MemoryBroker:
         self._sequence += count
         if topic[0] == "$":
             self._system_sequence = self._sequence
-        store.append(ring, fresh, first_sequence, now)
-        self._deliver(Run(topic, ring.epoch, first_offset, first_sequence, now, fresh))
+        store.append(ring, fresh, first_sequence, now, meta)
+        self._deliver(Run(topic, ring.epoch, first_offset, first_sequence, now, fresh, meta))
         return Position(ring.epoch, first_offset + count - 1)
 
     def topics(self, topic_filter: str, now: float) -> list[TopicInfo]:
@@ -134,7 +134,7 @@ class MemoryBroker:
                     held -= len(heappop(heap)[1])
         found: list[Publication] = []
         for _, run in sorted(heap):
-            found += slice_run(run, 0, len(run))
+            found += run.publications()
         return found[-limit:] if limit > 0 else []
 
     def recover(self, filters: Sequence[str], since: str, limit: int, now: float) -> Recovery:
@@ -193,7 +193,7 @@ class MemoryBroker:
             if len(found) >= limit:
                 break
             skip = max(0, sequence + 1 - run.first_sequence)
-            found += slice_run(run, skip, skip + limit - len(found))
+            found += run.slice(skip, skip + limit - len(found))
         more = held - len(found)
         if "#" in filters and self._system_sequence <= sequence:
             # Everything published since matches, so the node's own count is the answer.

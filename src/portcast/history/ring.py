@@ -13,6 +13,7 @@ else. So two numbers say it all::
   fixed number of Python steps: slices, `sum` and `map` do the rest. A run is dropped whole, or loses its head.
 * Sequences are node-wide. Within a ring they rise with the offsets; within a run they are consecutive; and runs of
   different rings never interleave. The store relies on that to merge topics by sorting runs.
+* A run's meta counts for ``charge`` once, as long as anything of the run is held.
 * The lists of the runs are the ring's own: they are cut in place, which the hub's lists must never be.
 
 The ring does not know other topics, the process budget or the clock.
@@ -25,7 +26,7 @@ from collections import deque
 from itertools import accumulate
 
 from portcast.history.limits import HistoryLimits
-from portcast.publication import Position, Publication, Run
+from portcast.publication import Meta, Position, Publication, Run
 
 RUN_PUBLICATIONS = 128
 """Longest run kept, so that cutting its head moves at most 1 KiB of pointers."""
@@ -57,6 +58,7 @@ class Ring:
     __slots__ = (
         "_is_enabled",
         "_limits",
+        "_meta_bytes",
         "_runs",
         "charge",
         "epoch",
@@ -84,6 +86,7 @@ class Ring:
         self.evicted_offset = 0
         self.evicted_sequence = 0
         self._runs: deque[Run] | None = None
+        self._meta_bytes = 0
         self.retained_bytes = 0
         self.charge = 0
 
@@ -97,7 +100,7 @@ class Ring:
         """The position of the newest publication."""
         return Position(self.epoch, self.last_offset)
 
-    def append(self, payloads: list[bytes], first_sequence: int, now: float) -> None:
+    def append(self, payloads: list[bytes], first_sequence: int, now: float, meta: Meta | None = None) -> None:
         """Number ``payloads`` and keep the newest of them that fit.
 
         A fixed number of Python steps and at most ``publications`` payloads touched, however long the batch.
@@ -106,6 +109,7 @@ class Ring:
             payloads: consecutive messages, at least one; the list is copied, never kept.
             first_sequence: the sequence of the first, above all earlier ones; the others follow it without holes.
             now: the monotonic time.
+            meta: of all of them.
         """
         count = len(payloads)
         limits = self._limits
@@ -123,12 +127,12 @@ class Ring:
             # The batch fills the ring alone: all that was held goes, and so does the batch's own head.
             if self._runs:
                 self._runs.clear()
-            self.retained_bytes = 0
+            self.retained_bytes = self._meta_bytes = 0
             self.evicted_offset = before + skipped
             self.evicted_sequence = first_sequence + skipped - 1 if skipped else before_sequence
-            self._add(payloads[skipped:], before + skipped + 1, first_sequence + skipped, now)
+            self._add(payloads[skipped:], before + skipped + 1, first_sequence + skipped, now, meta)
         else:
-            self._add(payloads[:], before + 1, first_sequence, now)
+            self._add(payloads[:], before + 1, first_sequence, now, meta)
             excess = self.last_offset - self.evicted_offset - limits.publications
             if excess > 0:
                 self._evict(excess)
@@ -147,7 +151,7 @@ class Ring:
     def clear(self) -> None:
         """Let go of every retained publication; the numbering goes on."""
         self._runs = None
-        self.retained_bytes = 0
+        self.retained_bytes = self._meta_bytes = 0
         self.charge = 0
         self.evicted_offset = self.last_offset
         self.evicted_sequence = self.last_sequence
@@ -187,7 +191,7 @@ class Ring:
             skip = max(0, offset + 1 - run.first_offset)
             if len(found) >= limit:
                 break
-            found += slice_run(run, skip, skip + limit - len(found))
+            found += run.slice(skip, skip + limit - len(found))
         return found
 
     def runs_after(self, sequence: int) -> list[Run]:
@@ -219,17 +223,21 @@ class Ring:
         at_least = max(1, self.evicted_offset - (sequence - self.first_sequence + 1))
         return at_least, at_least == at_most
 
-    def _add(self, payloads: list[bytes], first_offset: int, first_sequence: int, now: float) -> None:
+    def _add(
+        self, payloads: list[bytes], first_offset: int, first_sequence: int, now: float, meta: Meta | None
+    ) -> None:
         """Take ``payloads``, a list of the ring's own, as the newest runs."""
         runs = self._runs
         if runs is None:
             runs = self._runs = deque()
+        if meta is not None:
+            self._meta_bytes += meta.size * -(-len(payloads) // RUN_PUBLICATIONS)
         if len(payloads) <= RUN_PUBLICATIONS:
-            runs.append(Run(self.topic, self.epoch, first_offset, first_sequence, now, payloads))
+            runs.append(Run(self.topic, self.epoch, first_offset, first_sequence, now, payloads, meta))
         else:
             for start in range(0, len(payloads), RUN_PUBLICATIONS):
                 piece = payloads[start : start + RUN_PUBLICATIONS]
-                runs.append(Run(self.topic, self.epoch, first_offset + start, first_sequence + start, now, piece))
+                runs.append(Run(self.topic, self.epoch, first_offset + start, first_sequence + start, now, piece, meta))
         self.retained_bytes += _size(payloads)
 
     def _evict(self, count: int) -> None:
@@ -245,6 +253,8 @@ class Ring:
                 runs.popleft()
                 self.retained_bytes -= _size(payloads)
                 self.evicted_sequence = oldest.first_sequence + held - 1
+                if oldest.meta is not None:
+                    self._meta_bytes -= oldest.meta.size
                 count -= held
             else:
                 self.retained_bytes -= _size(payloads[:count])
@@ -276,7 +286,7 @@ class Ring:
         """Bring the charge up to date after a change."""
         held = self.last_offset - self.evicted_offset
         if held:
-            self.charge = self.retained_bytes + held * PUBLICATION_OVERHEAD + RING_OVERHEAD
+            self.charge = self.retained_bytes + self._meta_bytes + held * PUBLICATION_OVERHEAD + RING_OVERHEAD
         else:
             self._runs = None
             self.charge = 0
@@ -285,13 +295,3 @@ class Ring:
 def _size(payloads: list[bytes]) -> int:
     # One payload at a time is as common as a batch, and setting up `map` costs more than the rest.
     return len(payloads[0]) if len(payloads) == 1 else sum(map(len, payloads))
-
-
-def slice_run(run: Run, start: int, stop: int) -> list[Publication]:
-    """Return the publications ``start`` (inclusive) to ``stop`` (exclusive) of a run, counted from 0."""
-    topic, epoch, at = run.topic, run.epoch, run.at
-    offset, sequence = run.first_offset, run.first_sequence
-    return [
-        Publication(topic, epoch, offset + i, sequence + i, at, data)
-        for i, data in enumerate(run.payloads[start:stop], start)
-    ]

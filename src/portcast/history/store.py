@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator
 
 from portcast.history.limits import HistoryLimits
 from portcast.history.ring import Ring
+from portcast.publication import Meta
 
 _SWEEP_S = 1.0
 """Time between two sweeps. History is exact without them: they only give memory back."""
@@ -86,7 +87,9 @@ class HistoryStore:
         ring = self._rings[topic] = Ring(topic, self.next_epoch, self._limits, now)
         return ring
 
-    def append(self, ring: Ring, payloads: list[bytes], first_sequence: int, now: float) -> None:
+    def append(
+        self, ring: Ring, payloads: list[bytes], first_sequence: int, now: float, meta: Meta | None = None
+    ) -> None:
         """Append to a ring (see `Ring.append`) and keep to the budgets.
 
         Args:
@@ -94,9 +97,10 @@ class HistoryStore:
             payloads: consecutive messages, at least one.
             first_sequence: above every sequence that the store has seen.
             now: the monotonic time.
+            meta: of all of them.
         """
         before = ring.charge
-        ring.append(payloads, first_sequence, now)
+        ring.append(payloads, first_sequence, now, meta)
         topic = ring.topic
         if ring is not self._newest:
             self._rings.move_to_end(topic)

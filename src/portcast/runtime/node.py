@@ -13,7 +13,7 @@ from portcast.config import GatewayOptions, TopicOptions
 from portcast.delivery import OutboxLimits
 from portcast.events import Emit
 from portcast.listen_url import ListenerConfig
-from portcast.publication import Position
+from portcast.publication import Meta, Position
 from portcast.runtime.connection import Connection
 from portcast.runtime.consumer import Consumer
 from portcast.runtime.drain import abort_all, drain
@@ -129,15 +129,15 @@ class Node:
 
     # Publishing
 
-    def publish_nowait(self, topic: str, payloads: Sequence[bytes]) -> Position:
-        """Publish consecutive messages at once, whoever is slow.
+    def publish_nowait(self, topic: str, payloads: Sequence[bytes], meta: Meta | None = None) -> Position:
+        """Publish consecutive messages at once, whoever is slow; ``meta`` travels with each.
 
         Raises:
             TopicError: the topic is not valid.
         """
-        return self.broker.publish_nowait(topic, payloads, self._now())
+        return self.broker.publish_nowait(topic, payloads, self._now(), meta)
 
-    async def publish(self, topic: str, payload: bytes) -> Position:
+    async def publish(self, topic: str, payload: bytes, meta: Meta | None = None) -> Position:
         """Publish one message, after waiting while the topic is held (see `Hub.is_held`).
 
         Cancelling while it waits publishes nothing.
@@ -147,7 +147,7 @@ class Node:
         """
         if self.hub.is_held(topic):
             await self.hub.wait_released(topic)
-        return self.broker.publish_nowait(topic, (payload,), self._now())
+        return self.broker.publish_nowait(topic, (payload,), self._now(), meta)
 
     def now(self) -> float:
         """Return monotonic seconds, the time by which publications are stamped."""

@@ -10,7 +10,8 @@ encoding                one publication becomes
 ======================  ==============================================================================
 
 The envelope: ``{"topic", "epoch", "offset", "id", "time", "data"}``, where ``id`` is what to resume from, ``time`` is
-in Unix seconds, and ``base64`` stands in place of ``data`` when the payload is not UTF-8.
+in Unix seconds, and ``base64`` stands in place of ``data`` when the payload is not UTF-8. A publication that has tags
+has them as ``tags``, an object of texts, too.
 """
 
 from __future__ import annotations
@@ -96,6 +97,7 @@ class Envelopes:
     def of(self, run: Run) -> list[str]:
         """Return one envelope per publication."""
         time = round(self.unix_time(run.at), 3)
+        tags = dict(run.meta.tags) if run.meta is not None else None
         envelopes = []
         for publication in run.publications():
             envelope: dict[str, Any] = {
@@ -110,6 +112,8 @@ class Envelopes:
                 envelope["base64"] = b64encode(publication.data).decode()
             else:
                 envelope["data"] = text
+            if tags:
+                envelope["tags"] = tags
             envelopes.append(_dumps(envelope))
         return envelopes
 
