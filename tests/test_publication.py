@@ -177,3 +177,11 @@ def test_runs_join_only_with_equal_meta(meta: Meta | None, other: Meta | None, i
     runs = runs_of(publications)
     assert len(runs) == 2 - is_continued
     assert [one for run in runs for one in run.publications()] == publications
+
+
+def test_what_is_taken_out_of_a_run_does_not_know_what_was_before() -> None:
+    """It is taken out for those who do not get the rest: a delta against it would be garbage to them."""
+    one = Run("t", "e", 2, 2, 5.0, [b"a", b"b"], None, b"before")
+    assert one.previous == b"before"
+    assert [one.only(0).previous, one.only(1).previous] == [None, None]
+    assert [each.previous for each in runs_of(one.publications())] == [None]

@@ -135,9 +135,13 @@ class Run:
     The publication ``i`` (from 0) has offset ``first_offset + i`` and sequence ``first_sequence + i``. A run is
     append-only until it is flushed, and is not changed after that: it may be shared by any number of subscribers.
     All its publications have the same ``meta``.
+
+    Attributes:
+        previous: the payload of the publication before the first, on the same topic and in the same epoch; None where
+            it is not known. For delta compression: every live subscriber that got all of the topic has it.
     """
 
-    __slots__ = ("at", "epoch", "first_offset", "first_sequence", "meta", "payloads", "topic")
+    __slots__ = ("at", "epoch", "first_offset", "first_sequence", "meta", "payloads", "previous", "topic")
 
     def __init__(
         self,
@@ -148,6 +152,7 @@ class Run:
         at: float,
         payloads: list[bytes],
         meta: Meta | None = None,
+        previous: bytes | None = None,
     ) -> None:
         self.topic = topic
         self.epoch = epoch
@@ -156,6 +161,7 @@ class Run:
         self.at = at
         self.payloads = payloads
         self.meta = meta
+        self.previous = previous
 
     def __len__(self) -> int:
         return len(self.payloads)
@@ -175,7 +181,10 @@ class Run:
         )
 
     def only(self, index: int) -> Run:
-        """Return one of its publications as a run of its own."""
+        """Return one of its publications as a run of its own.
+
+        It has no ``previous``: it is taken out for those who do not get the ones before it.
+        """
         return Run(
             self.topic,
             self.epoch,
@@ -201,7 +210,10 @@ class Run:
 
 
 def runs_of(publications: Sequence[Publication]) -> list[Run]:
-    """Join publications to runs where nothing lies between them and they were published together."""
+    """Join publications to runs where nothing lies between them and they were published together.
+
+    No run has a ``previous``: who gets them may lack what was published before.
+    """
     runs: list[Run] = []
     for one in publications:
         run = Run(one.topic, one.epoch, one.offset, one.sequence, one.at, [one.data], one.meta)

@@ -521,3 +521,27 @@ def test_meta_is_delivered_and_kept() -> None:
     assert [one.meta for one in node.broker.latest(["#"], 9, 0.0)] == everything
     for filters, since in ((["a"], "e1:0"), (["#"], "e2:*0")):
         assert [one.meta for one in node.broker.recover(filters, since, 9, 0.0).publications] == everything
+
+
+def test_a_run_knows_the_payload_before_it() -> None:
+    """Of the same topic, also for an epoch's first run and for two runs of one tick."""
+    node = Node()
+    for topic, payloads in (("a", [b"1", b"2"]), ("b", [b"3"]), ("a", [b"4"]), ("a", [b"5"])):
+        node.broker.publish_nowait(topic, payloads, 0.0)
+    assert [run.previous for run in node.runs] == [None, None, b"2", b"4"]
+
+
+def test_a_run_does_not_know_what_history_has_let_go_of() -> None:
+    """History off, too old, or a topic that was forgotten and comes back in another epoch."""
+    off = Node(HistoryLimits(publications=0))
+    off.publish("a")
+    off.publish("a")
+    assert [run.previous for run in off.runs] == [None, None]
+    node = Node(HistoryLimits(max_topics=1, age_s=10))
+    node.publish("a")
+    node.publish("b")
+    node.publish("a")
+    assert [run.previous for run in node.runs] == [None, None, None]
+    node.broker.history("a", since=None, limit=1, is_reverse=False, now=11.0)
+    node.publish("a", now=11.0)
+    assert node.runs[-1].previous is None

@@ -197,6 +197,18 @@ def test_reading(since: int | None, limit: int, is_reverse: bool, expected: list
     assert ring.read(Position("other", 1), 10, is_reverse=is_reverse) == []
 
 
+def test_the_newest_payload() -> None:
+    """What a delta may refer to: the last one held, and nothing when nothing is."""
+    ring = make_ring(age_s=10)
+    assert ring.newest is None
+    ring.append([b"a", b"b"], 1, 0.0)
+    assert ring.newest == b"b"
+    ring.append([b"c"], 3, 0.0)
+    assert ring.newest == b"c"
+    ring.expire(11.0)
+    assert ring.newest is None
+
+
 def test_a_batch_keeps_its_meta() -> None:
     """Each publication has that of its batch, in every piece of a batch that was cut, and is charged for it."""
     meta = Meta({"k": "v" * 99})

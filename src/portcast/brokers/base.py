@@ -130,6 +130,8 @@ class Broker(Protocol):
     def publish_nowait(self, topic: str, payloads: Sequence[bytes], now: float, meta: Meta | None = None) -> Position:
         """Publish consecutive messages on one topic and return the position of the last. Never waits.
 
+        What is delivered has a `Run.previous` where history still holds the publication before it.
+
         Args:
             topic: a topic that `portcast.topics.validate_topic` accepts; the caller has checked it.
             payloads: at least one message.

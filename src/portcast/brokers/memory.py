@@ -83,12 +83,13 @@ class MemoryBroker:
             return ring.position
         first_offset = ring.last_offset + 1
         first_sequence = self._sequence + 1
+        previous = ring.newest
         count = len(fresh)  # now: the hub may extend the list
         self._sequence += count
         if topic[0] == "$":
             self._system_sequence = self._sequence
         store.append(ring, fresh, first_sequence, now, meta)
-        self._deliver(Run(topic, ring.epoch, first_offset, first_sequence, now, fresh, meta))
+        self._deliver(Run(topic, ring.epoch, first_offset, first_sequence, now, fresh, meta, previous))
         return Position(ring.epoch, first_offset + count - 1)
 
     def topics(self, topic_filter: str, now: float) -> list[TopicInfo]:

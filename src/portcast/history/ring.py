@@ -51,6 +51,7 @@ class Ring:
         published_at: when it was published, or when the ring was made.
         evicted_offset: offset of the newest publication that is no longer held; 0 if all are.
         evicted_sequence: its sequence.
+        newest: payload of the newest publication; None if it is not held.
         retained_bytes: payload bytes held.
         charge: bytes that this history counts for in the budget of the process; 0 when nothing is held.
     """
@@ -67,6 +68,7 @@ class Ring:
         "first_sequence",
         "last_offset",
         "last_sequence",
+        "newest",
         "published_at",
         "retained_bytes",
         "topic",
@@ -87,6 +89,7 @@ class Ring:
         self.evicted_sequence = 0
         self._runs: deque[Run] | None = None
         self._meta_bytes = 0
+        self.newest: bytes | None = None
         self.retained_bytes = 0
         self.charge = 0
 
@@ -122,6 +125,7 @@ class Ring:
         if not self._is_enabled:
             self.clear()
             return
+        self.newest = payloads[-1]
         skipped = count - limits.publications
         if skipped >= 0:
             # The batch fills the ring alone: all that was held goes, and so does the batch's own head.
@@ -150,7 +154,7 @@ class Ring:
 
     def clear(self) -> None:
         """Let go of every retained publication; the numbering goes on."""
-        self._runs = None
+        self._runs = self.newest = None
         self.retained_bytes = self._meta_bytes = 0
         self.charge = 0
         self.evicted_offset = self.last_offset
@@ -288,7 +292,7 @@ class Ring:
         if held:
             self.charge = self.retained_bytes + self._meta_bytes + held * PUBLICATION_OVERHEAD + RING_OVERHEAD
         else:
-            self._runs = None
+            self._runs = self.newest = None
             self.charge = 0
 
 
