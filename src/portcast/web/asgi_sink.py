@@ -40,6 +40,10 @@ Farewell = Callable[[int, str], Message]
 """Makes the last message from a close code and a reason."""
 
 
+OnMessage = Callable[[str | bytes], None]
+"""Takes a message of the client; must not block or raise."""
+
+
 class AsgiSink:
     """See the theory on top of the module."""
 
@@ -127,8 +131,10 @@ class AsgiSink:
 
     # The writer
 
-    async def run(self, receive: Receive) -> str:
+    async def run(self, receive: Receive, on_message: OnMessage | None = None) -> str:
         """Write until the client leaves, the goodbye is sent, or the sink is aborted; return why it ended.
+
+        What the client sends goes to ``on_message``, or is ignored.
 
         Owns two tasks, the writer and the reader that watches for the client's leaving, and ends both, also when
         cancelled. Everything the server took has been told to the owner when it returns.
@@ -137,7 +143,7 @@ class AsgiSink:
             Exception: whatever the server's ``send`` or ``receive`` raised, except that the client is gone.
         """
         self._task = asyncio.ensure_future(self._write_all())
-        self._reader = asyncio.ensure_future(_until_disconnect(receive))
+        self._reader = asyncio.ensure_future(_until_disconnect(receive, on_message))
         tasks = (self._task, self._reader)
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -257,7 +263,9 @@ class AsgiSink:
         return bool(self._answers) or self._batch is not None or self._goodbye is not None
 
 
-async def _until_disconnect(receive: Receive) -> None:
-    """Read and ignore what the client sends until it leaves. Reading goes on always, so that pongs are seen."""
-    while (await receive())["type"] not in ("websocket.disconnect", "http.disconnect"):
-        pass
+async def _until_disconnect(receive: Receive, on_message: OnMessage | None) -> None:
+    """Read what the client sends until it leaves. Reading goes on always, so that pongs are seen."""
+    while (message := await receive())["type"] not in ("websocket.disconnect", "http.disconnect"):
+        if on_message is not None and message["type"] == "websocket.receive":
+            text = message.get("text")
+            on_message(message["bytes"] if text is None else text)

@@ -32,7 +32,8 @@ MAX_REASON_BYTES = 123
 """RFC 6455 §5.5: a control frame holds 125 bytes, two of them the code."""
 
 
-def _farewell(code: int, reason: str) -> MutableMapping[str, Any]:
+def farewell(code: int, reason: str) -> MutableMapping[str, Any]:
+    """Return the last message, with a reason that fits."""
     cut = reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore")
     return {"type": "websocket.close", "code": code, "reason": cut}
 
@@ -66,11 +67,11 @@ class WebSocketEndpoint:
         try:
             wish = read_wish(websocket.path_params.get("filter"), websocket.query_params)
         except ValueError as error:  # TopicError is one
-            await websocket.send(_farewell(CLOSE_BAD_REQUEST, _rule(error)))
+            await websocket.send(farewell(CLOSE_BAD_REQUEST, _rule(error)))
             return
         node = ready_node(self._node)
         if node is None:
-            await websocket.send(_farewell(CLOSE_TRY_AGAIN, "the server is not ready"))
+            await websocket.send(farewell(CLOSE_TRY_AGAIN, "the server is not ready"))
             return
         await self._subscribe(node, wish, websocket)
 
@@ -90,9 +91,9 @@ class WebSocketEndpoint:
         form = "messages" if stock is None else "frames"
         transport = transport_of(scope)
         sink = (
-            AsgiSink(websocket.send, transport=transport, farewell=_farewell)
+            AsgiSink(websocket.send, transport=transport, farewell=farewell)
             if stock is None
-            else TransportSink(websocket.send, stock, farewell=_farewell)
+            else TransportSink(websocket.send, stock, farewell=farewell)
         )
         encoding = self._encodings.websocket(wish.filters, form, is_json=wish.is_json)
         await serve(node, wish, encoding, sink, websocket.receive, transport="websocket", peer=peer)
