@@ -11,7 +11,6 @@ from base64 import b64encode
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
-from starlette.requests import ClientDisconnect
 
 from portcast.brokers.base import TopicInfo
 from portcast.config import HttpOptions
@@ -20,6 +19,7 @@ from portcast.errors import TopicError
 from portcast.publication import Position, Publication
 from portcast.runtime import Connection, Listener, Node, Subscriber
 from portcast.topics import validate_filter, validate_topic
+from portcast.web.body import read_body
 from portcast.web.models import (
     ConnectionBody,
     ConnectionsBody,
@@ -124,7 +124,7 @@ def add_topics(router: APIRouter, node: NodeOf, options: HttpOptions) -> None:
         _check(validate_topic, topic)
         if topic.startswith("$"):
             raise HTTPException(400, f"topic {topic[:80]!r}: topics that begin with $ are the server's own")
-        payload = await _read(request, options.max_message_bytes)
+        payload = await read_body(request, options.max_message_bytes)
         the = running()
         if the.state != "ready":
             raise HTTPException(503, "the server is stopping")
@@ -283,17 +283,3 @@ def _or_unavailable(node: NodeOf) -> NodeOf:
             raise HTTPException(503, str(error)) from error
 
     return running
-
-
-async def _read(request: Request, limit: int) -> bytes:
-    """Return the body, refusing it as soon as it passes the limit."""
-    body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                raise HTTPException(413, f"a message has at most {limit} bytes")
-    except ClientDisconnect as error:
-        # The client's doing, and nobody reads the answer; as an error of the application it would be logged as one.
-        raise HTTPException(400, "the body is not complete") from error
-    return bytes(body)

@@ -11,6 +11,7 @@ from portcast.config import HttpOptions
 from portcast.events import Emit
 from portcast.topics import validate_filter, validate_topic
 from portcast.web.sdk_access import Access
+from portcast.web.sdk_http import add_sdk_http
 from portcast.web.sdk_node import SdkNode
 from portcast.web.sdk_websocket import SdkWebSocketEndpoint
 from portcast.web.subscribe import NodeOf, ready_node
@@ -54,7 +55,8 @@ class _SdkNodes:
 def add_sdk_routes(
     router: APIRouter, node: NodeOf, access: AccessOf, session: SessionOptions, http: HttpOptions, emit: Emit
 ) -> None:
-    """Add ``/connection/websocket``."""
+    """Add ``/connection/websocket``, ``/connection/http_stream``, ``/connection/sse`` and ``/emulation``."""
     nodes = _SdkNodes(node, access, session, emit)
     websocket = SdkWebSocketEndpoint(nodes.ready, session, http)
     router.add_api_websocket_route("/connection/websocket", websocket.serve, name="centrifuge")
+    add_sdk_http(router, nodes.ready, http)
