@@ -16,6 +16,7 @@ from portcast.delivery import Batch, OutboxLimits, Sink
 from portcast.events import Event
 from portcast.history import HistoryLimits
 from portcast.runtime import Node
+from portcast.topic_table import TopicTable
 
 Message = MutableMapping[str, Any]
 
@@ -155,14 +156,13 @@ async def started_node(
     def tell(event: Event) -> None:
         emit(event)
 
-    limits = history or HistoryLimits()
+    table = TopicTable(topics or {}, history=history or HistoryLimits())
     node = Node(
         [],
-        broker=MemoryBroker(limits),
+        broker=MemoryBroker(table.history, limits_of=table.history_of),
         options=GatewayOptions(drain_timeout_s=2),
         outbox=outbox or OutboxLimits(),
-        topics=topics or {},
-        has_history=limits.is_enabled,
+        topics=table,
         emit=tell,
     )
     await node.start()

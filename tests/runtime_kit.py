@@ -22,6 +22,7 @@ from portcast.history import HistoryLimits
 from portcast.publication import Run
 from portcast.runtime import Connection, Consumer, Hub, InboxConsumer, Listener, Registry, RelayConsumer, Subscriber
 from portcast.runtime.clock import Clock
+from portcast.topic_table import TopicTable
 
 E = TypeVar("E")
 
@@ -320,14 +321,20 @@ def make_broker(**limits: Any) -> MemoryBroker:
 
 
 def make_hub(clock: Clock, events: Events | None = None, **changes: Any) -> Hub:
-    """Return a hub with small limits and no history that never rests between flushes, unless changed."""
+    """Return a hub with small limits and no history that never rests between flushes, unless changed.
+
+    ``default``, ``topics`` (options by filter) and ``has_history`` make the table of topics.
+    """
+    table = TopicTable(
+        changes.pop("topics", {}),
+        default=changes.pop("default", TopicOptions(patience_s=0.5)),
+        history=HistoryLimits() if changes.pop("has_history", False) else HistoryLimits(publications=0),
+    )
     options: dict[str, Any] = {
         "limits": LIMITS,
         "flush_duty": 1.0,
-        "default": TopicOptions(patience_s=0.5),
-        "topics": {},
+        "topics": table,
         "broker": make_broker(publications=0),
-        "has_history": False,
         "budget_bytes": 10**9,
         "emit": events if events is not None else Events(),
     }

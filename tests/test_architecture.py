@@ -26,7 +26,13 @@ PURE = ("framing", "codecs", "topics", "history", "delivery", "devices", "centri
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "types", "publication", "events", "version"),
     PURE,
-    ("config", "address", "listen_url", "brokers.base"),  # the design's "1+": may see the pure packages' options
+    (
+        "config",
+        "address",
+        "listen_url",
+        "topic_table",
+        "brokers.base",
+    ),  # the design's "1+": may see the pure packages' options
     ("runtime", "brokers"),
     ("web", "handlers", "observability"),
     ("gateway", "settings", "server", "http_socket", "signals"),

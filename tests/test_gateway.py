@@ -459,6 +459,25 @@ async def test_options_reach_what_they_are_for() -> None:
     assert events[-1].is_clean
 
 
+async def test_topics_have_their_history() -> None:
+    """By filter, by namespace and by listener, whose word is stronger; the first of two listeners counts."""
+    gateway = Gateway(
+        history=HistoryLimits(publications=4),
+        topics={"few/#": TopicOptions(history=2), "none:": TopicOptions(history=0)},
+    )
+    gateway.relay(LOCAL, topic="few/listened", history=3, patience=7)
+    gateway.relay(LOCAL, topic="few/listened", history=1)
+    async with running(gateway):
+        for topic in ("few/1", "none:1", "few/listened", "other"):
+            for _ in range(5):
+                gateway.publish_nowait(topic, "x")
+        held = {topic: len(_history(gateway, topic)) for topic in ("few/1", "none:1", "few/listened", "other")}
+        assert held == {"few/1": 2, "none:1": 0, "few/listened": 3, "other": 4}
+        audiences = gateway._running().hub._audiences
+        assert (audiences.of("few/1").policy, audiences.of("none:1").policy) == ("catch_up", "disconnect")
+        assert (audiences.of("few/listened").patience_s, audiences.of("few/1").patience_s) == (7, 0.5)
+
+
 async def test_topics_have_their_patience() -> None:
     """By filter; where there is no patience a slow subscriber never holds anybody."""
     gateway = Gateway(outbox=OutboxLimits(soft_messages=1), topics={"rude/#": TopicOptions(patience_s=0)})

@@ -29,12 +29,12 @@ def test_the_default_topic_of_a_unix_socket_is_its_file_stem() -> None:
 def test_keys_go_where_they_belong() -> None:
     listener = listener_from_url(
         "tcp://0.0.0.0:8001?framing=lines&ending=crlf&max_frame=1KiB&topic=logs&name=syslog"
-        "&idle_timeout=1h&patience=10&slow_consumer=disconnect"
+        "&idle_timeout=1h&patience=10&slow_consumer=disconnect&history=5&history_age=1m"
     )
     assert listener.framing == LineFraming(ending="crlf", max_frame=1024)
     assert (listener.topic, listener.name) == ("logs", "syslog")
     assert listener.options == ListenerOptions(idle_timeout_s=3600)
-    assert listener.topic_options == TopicOptions(patience_s=10.0, slow_consumer="disconnect")
+    assert listener.topic_options == TopicOptions(10.0, "disconnect", history=5, history_age_s=60.0)
 
 
 def test_topic_options_that_nobody_wrote_are_left_to_the_topic() -> None:

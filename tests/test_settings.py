@@ -42,6 +42,10 @@ format = "json"
 [topics."sensors/#"]
 patience = 0
 
+[topics."small:"]
+history = 2
+history_age = "1m"
+
 [topics.logs]
 patience = "1m"
 """
@@ -74,6 +78,7 @@ def test_every_section_of_a_file_is_read(file: Path) -> None:
     assert settings.log.format == "json"
     assert list(settings.topics.items()) == [
         ("sensors/#", TopicOptions(patience_s=0)),
+        ("small:", TopicOptions(history=2, history_age_s=60.0)),
         ("logs", TopicOptions(patience_s=60.0)),
     ]
 

@@ -17,6 +17,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from difflib import get_close_matches
+from types import NoneType, UnionType
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
@@ -42,6 +43,7 @@ __all__ = [
     "parse_address",
     "parse_listen_url",
     "parse_size",
+    "type_of",
     "units_of",
     "unknown_option",
 ]
@@ -109,7 +111,11 @@ class ListenerOptions(_Checked):
 
 @dataclass(frozen=True, slots=True)
 class TopicOptions(_Checked):
-    """How a topic treats subscribers that cannot keep up (design: slow consumers)."""
+    """How a topic treats subscribers that cannot keep up (design: slow consumers), and what is kept of it.
+
+    ``history`` and ``history_age_s`` take the place of `portcast.history.HistoryLimits.publications` and ``age_s``
+    where they are not None; its other limits hold for every topic. 0 in one of them keeps nothing of the topic.
+    """
 
     patience_s: float = field(
         default=0.5,
@@ -125,6 +131,14 @@ class TopicOptions(_Checked):
     key: str = field(
         default="",
         metadata={"help": "top-level JSON field that tells publications apart for latest_per_key; empty = the topic"},
+    )
+    history: int | None = field(
+        default=None,
+        metadata={"help": "newest publications kept, 0 = none; empty = as [history] says", "minimum": 0},
+    )
+    history_age_s: float | None = field(
+        default=None,
+        metadata={"help": "how long a publication is kept, 0 = not at all; empty = as [history] says", "minimum": 0},
     )
 
 
@@ -272,7 +286,7 @@ def convert(cls: type[_Dataclass], f: Field[Any], value: Value | list[Any], key:
     Raises:
         ConfigurationError: it does not fit; the message names ``key``.
     """
-    hint = get_type_hints(cls)[f.name]
+    hint = type_of(cls, f)
     if get_origin(hint) is Literal:
         if value not in get_args(hint):
             raise ConfigurationError(key, f"{value!r} is not one of {', '.join(map(str, get_args(hint)))}")
@@ -293,6 +307,14 @@ def convert(cls: type[_Dataclass], f: Field[Any], value: Value | list[Any], key:
         number = int(number)
     _check_range(f, number, key)
     return number
+
+
+def type_of(cls: type[_Dataclass], f: Field[Any]) -> Any:
+    """Return the type of what a user may write for a field: None is what it has when nothing is written."""
+    hint = get_type_hints(cls)[f.name]
+    if get_origin(hint) is UnionType:
+        (hint,) = (one for one in get_args(hint) if one is not NoneType)
+    return hint
 
 
 def _boolean(value: Value | list[Any], key: str) -> bool:

@@ -10,7 +10,6 @@ from fastapi import APIRouter
 
 from portcast.address import Address
 from portcast.brokers import MemoryBroker
-from portcast.brokers.base import Broker
 from portcast.codecs import Codec, encode_value
 from portcast.config import GatewayOptions, HttpOptions, TopicOptions
 from portcast.delivery import OutboxLimits
@@ -25,6 +24,7 @@ from portcast.observability import LogEvents, fan_out
 from portcast.publication import Meta, Position
 from portcast.runtime import Connection, Listener, ListenerPlan, Node, Store
 from portcast.signals import SignalDrain
+from portcast.topic_table import TopicTable
 from portcast.version import VERSION
 from portcast.web import TransportProbe, add_routes
 
@@ -66,7 +66,8 @@ class Gateway(APIRouter):
             outbox: how much one subscriber may have waiting.
             history: how much is retained.
             http: limits and origins of the HTTP side.
-            topics: options by topic filter; the first that matches a topic counts.
+            topics: options by topic filter, or by namespace (``"fleet:"`` is every topic that begins with it); the
+                first that matches a topic counts, unless its listener has said something of it.
             on_event: is told of everything that happens, beside the log.
             has_page: serve the live page at ``/``.
             lifespan: runs around the listeners, like that of an `APIRouter`.
@@ -81,9 +82,7 @@ class Gateway(APIRouter):
         self._options = options or GatewayOptions()
         self._outbox = outbox or OutboxLimits()
         self._topics = dict(topics or {})
-        limits = history or HistoryLimits()
-        self._has_history = limits.is_enabled
-        self._broker: Broker = MemoryBroker(limits)
+        self._history = history or HistoryLimits()
         self._emit = fan_out(LogEvents(), *([on_event] if on_event is not None else []))
         self._user_lifespan = lifespan
         self._node: Node | None = None
@@ -217,13 +216,19 @@ class Gateway(APIRouter):
     def _build(self, app: Any) -> Node:
         declarations = self.devices.declarations
         check_addresses([one.config for one in declarations], self.http_address)
+        relays = [one.config for one in reversed(declarations) if one.function is None]
+        topics = TopicTable(
+            self._topics,
+            # In reverse, so that the first of two listeners with one topic counts.
+            {one.topic: one.topic_options for one in relays if one.topic_options is not None},
+            history=self._history,
+        )
         return Node(
             [self._plan(one, getattr(app, "dependency_overrides", {})) for one in declarations],
-            broker=self._broker,
+            broker=MemoryBroker(self._history, limits_of=topics.history_of),
             options=self._options,
             outbox=self._outbox,
-            topics=self._topics,
-            has_history=self._has_history,
+            topics=topics,
             emit=self._emit,
         )
 

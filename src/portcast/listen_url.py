@@ -44,8 +44,8 @@ class ListenerConfig:
         name: what the user called it; None: its address, once that is known.
         topic: where a relay publishes; ``tcp/<port>`` or ``unix/<file stem>`` unless given.
         options: limits and deadlines.
-        topic_options: how the topic treats slow subscribers; None: nothing was said here, so the topic's own options
-            apply.
+        topic_options: how the topic treats slow subscribers and what is kept of it; None: nothing was said here, so
+            the topic's own options apply.
     """
 
     address: Address

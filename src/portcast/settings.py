@@ -65,7 +65,7 @@ class Settings:
         history: what is kept of each topic.
         http_options: the HTTP side.
         log: what is logged.
-        topics: options by topic filter; the first filter that matches a topic wins.
+        topics: options by topic filter or namespace; the first that matches a topic wins.
     """
 
     http: Address = DEFAULT_HTTP

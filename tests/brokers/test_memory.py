@@ -545,3 +545,15 @@ def test_a_run_does_not_know_what_history_has_let_go_of() -> None:
     node.broker.history("a", since=None, limit=1, is_reverse=False, now=11.0)
     node.publish("a", now=11.0)
     assert node.runs[-1].previous is None
+
+
+def test_topics_may_have_a_history_of_their_own() -> None:
+    """The numbers go on where nothing is kept, and a recovery says what is gone."""
+    limits = {"few": HistoryLimits(publications=2), "none": HistoryLimits(publications=0)}
+    broker = MemoryBroker(HistoryLimits(), counting_epochs(), lambda topic: limits.get(topic, HistoryLimits()))
+    for topic in ("few", "none", "other"):
+        for _ in range(5):
+            broker.publish_nowait(topic, [b"x"], 0.0)
+    assert [(one.topic, one.retained) for one in broker.topics("#", 0.0)] == [("few", 2), ("none", 0), ("other", 5)]
+    assert broker.recover(["few"], "e1:1", 9, 0.0).missed == 2
+    assert broker.recover(["none"], "e1:1", 9, 0.0) == Recovery([], 4, True)

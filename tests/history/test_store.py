@@ -18,8 +18,8 @@ def counting_epochs() -> Callable[[], str]:
 class Publisher:
     """Does what a broker does with a store: numbers publications."""
 
-    def __init__(self, limits: HistoryLimits) -> None:
-        self.store = HistoryStore(limits, counting_epochs())
+    def __init__(self, limits: HistoryLimits, limits_of: Callable[[str], HistoryLimits] | None = None) -> None:
+        self.store = HistoryStore(limits, counting_epochs(), limits_of)
         self.sequence = 0
 
     def publish(self, topic: str, now: float = 0.0, size: int = 100, number: int = 1) -> Ring:
@@ -41,7 +41,10 @@ class Publisher:
         assert last == sorted(last, reverse=True)
         assert len(self.store) == len(rings)
         held = {ring.topic for ring in rings if ring.charge}
-        assert held <= set(self.store._holders)
+        holders = {topic: age_s for age_s, group in self.store._holders.items() for topic in group}
+        assert held <= set(holders)
+        assert len(holders) == sum(map(len, self.store._holders.values()))
+        assert all(holders[ring.topic] == ring.limits.age_s for ring in rings if ring.topic in holders)
 
 
 def test_the_topic_published_to_longest_ago_loses_its_history_first() -> None:
@@ -209,3 +212,58 @@ def test_budgets_hold_after_every_publication(
         publisher.check()
         assert publisher.store.charge <= total_bytes
         assert len(publisher.store) <= max_topics
+
+
+def by_first_letter(**limits: HistoryLimits) -> Callable[[str], HistoryLimits]:
+    return lambda topic: limits.get(topic[0], HistoryLimits())
+
+
+def test_topics_may_have_limits_of_their_own() -> None:
+    """Asked for once, when the topic is created."""
+    asked: list[str] = []
+
+    def limits_of(topic: str) -> HistoryLimits:
+        asked.append(topic)
+        return HistoryLimits(publications=2 if topic == "few" else 0 if topic == "none" else 9)
+
+    publisher = Publisher(HistoryLimits(), limits_of)
+    for topic in ("few", "none", "many"):
+        for _ in range(12):
+            publisher.publish(topic)
+    publisher.check()
+    assert publisher.retained() == {"many": 9, "none": 0, "few": 2}
+    assert asked == ["few", "none", "many"]
+
+
+def test_memory_is_given_back_by_each_topics_own_age() -> None:
+    """One that is kept for long neither loses its history early nor keeps that of others in memory."""
+    publisher = Publisher(HistoryLimits(), by_first_letter(l=HistoryLimits(age_s=1000), s=HistoryLimits(age_s=10)))
+    publisher.publish("long")
+    publisher.publish("short")
+    publisher.publish("middle")
+    publisher.publish("other", now=301.0)
+    assert publisher.retained() == {"other": 1, "middle": 0, "short": 0, "long": 1}
+    publisher.publish("other", now=1001.0)
+    assert publisher.retained()["long"] == 0
+    publisher.check()
+
+
+def test_the_oldest_of_all_ages_is_evicted_first() -> None:
+    """The budget is one for all topics, whatever their ages."""
+    one = 100 + 240 + 1024
+    ages = by_first_letter(l=HistoryLimits(age_s=1000), s=HistoryLimits(age_s=10))
+    publisher = Publisher(HistoryLimits(total_bytes=3 * one), ages)
+    for topic in ("s1", "l1", "m1", "s2", "l2"):
+        publisher.publish(topic)
+        publisher.check()
+    assert publisher.retained() == {"l2": 1, "s2": 1, "m1": 1, "l1": 0, "s1": 0}
+
+
+def test_a_topic_is_not_forgotten_before_a_history_of_its_own() -> None:
+    """``idle_s`` is no shorter than the age that the topic itself has."""
+    publisher = Publisher(HistoryLimits(idle_s=50, age_s=10), by_first_letter(l=HistoryLimits(age_s=1000)))
+    publisher.publish("long")
+    publisher.publish("x", now=500.0)
+    assert publisher.store.get("long") is not None
+    publisher.publish("x", now=1001.0)
+    assert publisher.store.get("long") is None

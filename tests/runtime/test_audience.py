@@ -7,9 +7,11 @@ import pytest
 
 from manual_clock import ManualClock
 from portcast.config import TopicOptions
+from portcast.history import HistoryLimits
 from portcast.runtime import audience
 from portcast.runtime.audience import Audiences
 from portcast.runtime.subscriber import Subscriber
+from portcast.topic_table import TopicTable
 from runtime_kit import LIMITS, FakeEncoding, FakeSink, make_hub
 
 HUB = make_hub(ManualClock())
@@ -20,11 +22,8 @@ def subscriber(*filters: str) -> Subscriber:
 
 
 def audiences(**topics: float) -> Audiences:
-    return Audiences(
-        TopicOptions(patience_s=0.5),
-        {name.replace("_", "/"): TopicOptions(patience_s=patience_s) for name, patience_s in topics.items()},
-        has_history=False,
-    )
+    by_filter = {name.replace("_", "/"): TopicOptions(patience_s=patience_s) for name, patience_s in topics.items()}
+    return Audiences(TopicTable(by_filter, default=TopicOptions(patience_s=0.5)))
 
 
 def test_the_audience_are_those_whose_filters_match() -> None:
@@ -93,13 +92,14 @@ def test_remembers_a_bounded_number_of_topics(monkeypatch: pytest.MonkeyPatch) -
 def test_patience_is_the_topics(topic: str, patience_s: float) -> None:
     """The first filter that matches counts, the default otherwise."""
     it = Audiences(
-        TopicOptions(patience_s=0.5),
-        {
-            "fast": TopicOptions(patience_s=0),
-            "slow/#": TopicOptions(patience_s=10),
-            "slow/first": TopicOptions(patience_s=3),
-        },
-        has_history=False,
+        TopicTable(
+            {
+                "fast": TopicOptions(patience_s=0),
+                "slow/#": TopicOptions(patience_s=10),
+                "slow/first": TopicOptions(patience_s=3),
+            },
+            default=TopicOptions(patience_s=0.5),
+        )
     )
     assert it.of(topic).patience_s == patience_s
     assert it.patiences == {0, 0.5, 3, 10}
@@ -112,26 +112,41 @@ def test_patience_is_the_topics(topic: str, patience_s: float) -> None:
         pytest.param("other", False, "disconnect", "", id="auto without"),
         pytest.param("keyed/x", True, "latest_per_key", "id", id="chosen"),
         pytest.param("strict", True, "disconnect", "", id="disconnect in spite of history"),
+        pytest.param("kept", False, "catch_up", "", id="auto with a history of its own"),
+        pytest.param("fleeting:1", True, "disconnect", "", id="auto in a namespace without history"),
+        pytest.param("brief", True, "disconnect", "", id="auto with an age of zero"),
     ],
 )
 def test_the_policy_is_the_topics(topic: str, has_history: bool, policy: str, key: str) -> None:
     """The same filters decide what happens to the slow; `auto` looks at the history."""
     it = Audiences(
-        TopicOptions(),
-        {
-            "keyed/#": TopicOptions(slow_consumer="latest_per_key", key="id"),
-            "strict": TopicOptions(slow_consumer="disconnect"),
-        },
-        has_history=has_history,
+        TopicTable(
+            {
+                "keyed/#": TopicOptions(slow_consumer="latest_per_key", key="id"),
+                "strict": TopicOptions(slow_consumer="disconnect"),
+                "kept": TopicOptions(history=1),
+                "fleeting:": TopicOptions(history=0),
+                "brief": TopicOptions(history_age_s=0),
+            },
+            history=HistoryLimits(publications=100 * has_history),
+        )
     )
     assert (it.of(topic).policy, it.of(topic).key) == (policy, key)
 
 
-@pytest.mark.parametrize(("has_history", "policy"), [(True, "catch_up"), (False, "disconnect")])
-def test_a_subscriber_begins_with_the_default_policy(has_history: bool, policy: str) -> None:
-    """A client that is slow with its replay is not judged by a policy that nobody chose."""
-    it = Audiences(TopicOptions(), {}, has_history=has_history)
-    one = subscriber("#")
+@pytest.mark.parametrize(
+    ("has_history", "filters", "policy"),
+    [
+        (True, ["#"], "catch_up"),
+        (False, ["#"], "disconnect"),
+        (False, ["kept"], "catch_up"),
+        (False, ["kept", "other"], "disconnect"),
+    ],
+)
+def test_a_subscriber_begins_with_the_policy_of_its_topic(has_history: bool, filters: list[str], policy: str) -> None:
+    """A client slow with its replay is not judged by a policy that nobody chose; with several topics, the default."""
+    it = Audiences(TopicTable({"kept": TopicOptions(history=1)}, history=HistoryLimits(publications=100 * has_history)))
+    one = subscriber(*filters)
     it.add(one)
     assert one.outbox.policy == policy
 
@@ -148,16 +163,3 @@ def test_a_subscriber_gets_the_largest_patience_of_its_topics() -> None:
     assert one.outbox.patience.full_s == 10.0
     it.of("fast")
     assert one.outbox.patience.full_s == 10.0
-
-
-def test_options_may_come_later() -> None:
-    """A filter that has options keeps them; what was remembered is found again."""
-    it = audiences(t=1.0)
-    one = subscriber("#")
-    it.add(one)
-    assert (it.of("t").patience_s, it.of("u").patience_s) == (1.0, 0.5)
-    it.set_options("t", TopicOptions(patience_s=7))
-    it.set_options("u", TopicOptions(patience_s=7))
-    assert (it.of("t").patience_s, it.of("u").patience_s) == (1.0, 7)
-    assert one.outbox.patience.full_s == 7
-    assert 7 in it.patiences

@@ -380,15 +380,6 @@ class TestHolding:
             "long": pytest.approx(1003.0, abs=0.01),
         }
 
-    def test_options_that_come_later_release(self, hub: Hub, clock: ManualClock, publish: Publisher) -> None:
-        """A topic that is told to be impatient lets its publishers go."""
-        hold(hub, publish, FakeSink())
-        released: list[str] = []
-        hub.when_released("t", lambda: released.append("t"))
-        hub.set_topic_options("t", TopicOptions(patience_s=0))
-        clock.settle()
-        assert released == ["t"]
-
     def test_a_removed_subscriber_releases(self, hub: Hub, clock: ManualClock, publish: Publisher) -> None:
         """A client that leaves while it holds lets everybody go."""
         subscriber = hold(hub, publish, FakeSink())

@@ -9,14 +9,16 @@ from time import time
 import pytest
 
 from portcast.brokers.base import Deliver
-from portcast.config import GatewayOptions, ListenerOptions, TopicOptions
+from portcast.config import GatewayOptions, ListenerOptions
 from portcast.delivery import OutboxLimits
 from portcast.errors import ListenError, TopicError
 from portcast.events import ConnectionClosed, DrainFinished, DrainStarted, HandlerAbandoned, ListenerStarted
 from portcast.framing import LineFraming
+from portcast.history import HistoryLimits
 from portcast.listen_url import ListenerConfig, listener_from_url
 from portcast.publication import Meta, Position, Run
 from portcast.runtime import Connection, ListenerPlan, Node
+from portcast.topic_table import TopicTable
 from portcast.topics import validate_topic
 from runtime_kit import (
     LIMITS,
@@ -111,8 +113,7 @@ def make_node(
         broker=broker,  # type: ignore[arg-type]  # the part of a broker that a node uses
         options=GatewayOptions(drain_timeout_s=drain_timeout_s),
         outbox=outbox or OutboxLimits(),
-        topics={},
-        has_history=False,
+        topics=TopicTable(history=HistoryLimits(publications=0)),
         emit=events,
     )
     return node, broker, events
@@ -173,12 +174,6 @@ class TestStart:
         with pytest.raises(ConnectionRefusedError):
             await Device.connect(node.listeners[0].address)
         assert events.all == []
-
-    async def test_a_relays_topic_options_are_the_topics(self) -> None:
-        """patience in a listener's URL is the patience of its topic."""
-        async with running(relay("t", patience="7"), relay("u")) as it:
-            assert it.node.hub._audiences.of("t").patience_s == 7
-            assert it.node.hub._audiences.of("u").patience_s == TopicOptions().patience_s
 
 
 class TestPublishing:

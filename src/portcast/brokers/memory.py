@@ -35,10 +35,16 @@ class MemoryBroker:
     Args:
         limits: how much history is kept.
         new_epoch: makes the names of numberings; must not return the same one twice.
+        limits_of: gives the limits of a topic; None if those per topic in ``limits`` hold for all.
     """
 
-    def __init__(self, limits: HistoryLimits | None = None, new_epoch: Callable[[], str] = random_epoch) -> None:
-        self._store = HistoryStore(limits or HistoryLimits(), new_epoch)
+    def __init__(
+        self,
+        limits: HistoryLimits | None = None,
+        new_epoch: Callable[[], str] = random_epoch,
+        limits_of: Callable[[str], HistoryLimits] | None = None,
+    ) -> None:
+        self._store = HistoryStore(limits or HistoryLimits(), new_epoch, limits_of)
         self._deliver: Deliver = _discard
         self._node_epoch = new_epoch()
         # Sequence of the newest publication, and of the newest on a '$…' topic, which '#' does not match.

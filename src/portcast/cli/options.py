@@ -42,8 +42,10 @@ def value_text(field_name: str, value: object) -> str:
 
     Args:
         field_name: with its unit: ``drain_timeout_s``.
-        value: of the field's type.
+        value: of the field's type; None, which nobody can write, is the empty text.
     """
+    if value is None:
+        return ""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):

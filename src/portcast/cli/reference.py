@@ -11,13 +11,13 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import Field, fields
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin
 
 import click
 
 from portcast.cli.entry import portcast
 from portcast.cli.options import default_text, help_text, value_text
-from portcast.config import ListenerOptions, TopicOptions, default_of, option_names
+from portcast.config import ListenerOptions, TopicOptions, default_of, option_names, type_of
 from portcast.framing import FRAMING_NAMES, FramingOption, framing_options
 from portcast.framing.describe import bytes_text
 from portcast.framing.registry import CLASSES, PRESETS
@@ -81,7 +81,7 @@ def _plain_table(cls: type[Any]) -> str:
 
 
 def _choices(cls: type[Any], f: Field[Any]) -> str:
-    hint = get_type_hints(cls)[f.name]
+    hint = type_of(cls, f)
     choices = get_args(hint) if get_origin(hint) is not tuple else ()
     return f": {', '.join(_code(str(choice)) for choice in choices)}" if choices else ""
 

@@ -49,6 +49,7 @@ class Ring:
         last_offset: offset of the newest publication; 0 before the first.
         last_sequence: its sequence.
         published_at: when it was published, or when the ring was made.
+        limits: how much is kept.
         evicted_offset: offset of the newest publication that is no longer held; 0 if all are.
         evicted_sequence: its sequence.
         newest: payload of the newest publication; None if it is not held.
@@ -58,7 +59,6 @@ class Ring:
 
     __slots__ = (
         "_is_enabled",
-        "_limits",
         "_meta_bytes",
         "_runs",
         "charge",
@@ -68,6 +68,7 @@ class Ring:
         "first_sequence",
         "last_offset",
         "last_sequence",
+        "limits",
         "newest",
         "published_at",
         "retained_bytes",
@@ -77,7 +78,7 @@ class Ring:
     def __init__(self, topic: str, epoch: str, limits: HistoryLimits, now: float) -> None:
         self.topic = topic
         self.epoch = epoch
-        self._limits = limits
+        self.limits = limits
         self._is_enabled = limits.is_enabled
         # The stream so far.
         self.first_sequence = 0
@@ -115,7 +116,7 @@ class Ring:
             meta: of all of them.
         """
         count = len(payloads)
-        limits = self._limits
+        limits = self.limits
         before, before_sequence = self.last_offset, self.last_sequence
         if not before:
             self.first_sequence = first_sequence
@@ -148,7 +149,7 @@ class Ring:
 
     def expire(self, now: float) -> None:
         """Let go of publications that are older than the limit; what is exactly as old stays."""
-        if self._runs and self._runs[0].at < now - self._limits.age_s:
+        if self._runs and self._runs[0].at < now - self.limits.age_s:
             self._evict_old(now)
             self._settle()
 
@@ -270,7 +271,7 @@ class Ring:
 
     def _evict_old(self, now: float) -> None:
         runs = self._runs
-        horizon = now - self._limits.age_s
+        horizon = now - self.limits.age_s
         while runs and runs[0].at < horizon:
             self._evict(len(runs[0].payloads))
 
@@ -278,7 +279,7 @@ class Ring:
         """Let go of as few of the oldest as bring the payload bytes within the limit."""
         runs = self._runs
         assert runs is not None
-        while (excess := self.retained_bytes - self._limits.topic_bytes) > 0:
+        while (excess := self.retained_bytes - self.limits.topic_bytes) > 0:
             payloads = runs[0].payloads
             if len(payloads[0]) >= excess:
                 self._evict(1)

@@ -6,7 +6,9 @@ Theory. Two ordered dicts, both from the topic published to longest ago to the n
   node-wide, this is also the order of ``last_sequence``: what changed since a sequence is found from the newest end,
   without visiting the rest.
 * ``_holders``: those that may hold history (all that do, and some that have expired since), bounded by
-  ``total_bytes`` over the rings' charges. The oldest loses its history whole; its position stays.
+  ``total_bytes`` over the rings' charges. The oldest loses its history whole; its position stays. There is one such
+  dict for each age that some topic's history may reach, so that in each the oldest is the next to expire; there are
+  as many ages as the configuration has, a handful.
 
 Each publication moves its topic to the end of both, and pays for at most one later eviction: O(1) amortised.
 
@@ -47,6 +49,7 @@ class HistoryStore:
     __slots__ = (
         "_holders",
         "_limits",
+        "_limits_of",
         "_new_epoch",
         "_newest",
         "_rings",
@@ -56,12 +59,25 @@ class HistoryStore:
         "next_epoch",
     )
 
-    def __init__(self, limits: HistoryLimits, new_epoch: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        limits: HistoryLimits,
+        new_epoch: Callable[[], str],
+        limits_of: Callable[[str], HistoryLimits] | None = None,
+    ) -> None:
+        """Make a store without topics.
+
+        Args:
+            limits: the budgets of the process, and the limits per topic.
+            new_epoch: makes the names of epochs.
+            limits_of: gives the limits of a new topic instead of ``limits``; asked once, when it is created.
+        """
         self._limits = limits
+        self._limits_of = limits_of
         self._new_epoch = new_epoch
         self.next_epoch = new_epoch()
         self._rings: OrderedDict[str, Ring] = OrderedDict()
-        self._holders: OrderedDict[str, Ring] = OrderedDict()
+        self._holders: dict[float, OrderedDict[str, Ring]] = {}
         # The ring at the end of both dicts, if that is certain: it need not be moved there again.
         self._newest: Ring | None = None
         self._sweep_at = float("-inf")
@@ -84,7 +100,8 @@ class HistoryStore:
         """
         while len(self._rings) >= self._limits.max_topics:
             self._forget_oldest()
-        ring = self._rings[topic] = Ring(topic, self.next_epoch, self._limits, now)
+        limits = self._limits if self._limits_of is None else self._limits_of(topic)
+        ring = self._rings[topic] = Ring(topic, self.next_epoch, limits, now)
         return ring
 
     def append(
@@ -105,8 +122,7 @@ class HistoryStore:
         if ring is not self._newest:
             self._rings.move_to_end(topic)
             if ring.charge:
-                self._holders[topic] = ring
-                self._holders.move_to_end(topic)
+                self._hold(ring)
             self._newest = ring if ring.charge else None
         if ring.charge:
             self.charge += ring.charge - before
@@ -116,6 +132,15 @@ class HistoryStore:
             self.charge -= before
         if now >= self._sweep_at:
             self._sweep(now)
+
+    def _hold(self, ring: Ring) -> None:
+        """Note the ring as the newest that holds history."""
+        age_s = ring.limits.age_s
+        holders = self._holders.get(age_s)
+        if holders is None:
+            holders = self._holders[age_s] = OrderedDict()
+        holders[ring.topic] = ring
+        holders.move_to_end(ring.topic)
 
     def refresh(self, ring: Ring, now: float) -> None:
         """Let go of what is too old in one ring; to be called before it is read."""
@@ -137,21 +162,23 @@ class HistoryStore:
         """Let go of histories, the oldest first, until the budget is kept."""
         self._newest = None
         while self.charge > self._limits.total_bytes:
-            _, oldest = self._holders.popitem(last=False)
+            oldest = min(filter(None, map(_first, self._holders.values())), key=_last_sequence)
+            del self._holders[oldest.limits.age_s][oldest.topic]
             self.charge -= oldest.charge
             if oldest is newest:
                 # It alone is over the budget: cut it, or it would lose everything each time that it fills up.
                 newest.shrink(self._limits.total_bytes)
                 self.charge += newest.charge
                 if newest.charge:
-                    self._holders[newest.topic] = newest
+                    self._hold(newest)
             else:
                 oldest.clear()
 
     def _forget_oldest(self) -> None:
         self._newest = None
         topic, ring = self._rings.popitem(last=False)
-        self._holders.pop(topic, None)
+        if (holders := self._holders.get(ring.limits.age_s)) is not None:
+            holders.pop(topic, None)
         self.charge -= ring.charge
         self.forgotten_sequence = max(self.forgotten_sequence, ring.last_sequence)
         if ring.epoch == self.next_epoch:
@@ -159,22 +186,27 @@ class HistoryStore:
 
     def _sweep(self, now: float) -> None:
         """Give back histories that are all too old, then topics that are idle."""
-        limits = self._limits
         left = _SWEEP_TOPICS
-        while left and self._holders:
-            ring = next(iter(self._holders.values()))
-            if ring.published_at >= now - limits.age_s:
-                break
-            left -= 1
-            self._newest = None
-            del self._holders[ring.topic]
-            self.charge -= ring.charge
-            ring.clear()
-        idle_s = max(limits.idle_s, limits.age_s)
-        while left and self._rings:
-            if next(iter(self._rings.values())).published_at >= now - idle_s:
+        for age_s, holders in self._holders.items():
+            while left and (ring := _first(holders)) is not None and ring.published_at < now - age_s:
+                left -= 1
+                self._newest = None
+                del holders[ring.topic]
+                self.charge -= ring.charge
+                ring.clear()
+        while left and (ring := _first(self._rings)) is not None:
+            # One that is kept for longer keeps those after it: topics are forgotten in the order of their sequences.
+            if ring.published_at >= now - max(self._limits.idle_s, ring.limits.age_s):
                 break
             left -= 1
             self._forget_oldest()
         if left:
             self._sweep_at = now + _SWEEP_S
+
+
+def _first(rings: OrderedDict[str, Ring]) -> Ring | None:
+    return next(iter(rings.values()), None)
+
+
+def _last_sequence(ring: Ring) -> int:
+    return ring.last_sequence

@@ -7,12 +7,13 @@ set, so that 65 536 topics that a thousand clients all watch cost one set of a t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from portcast.config import TopicOptions
 from portcast.delivery import Policy, decided
-from portcast.topics import SubscriptionIndex, matches
+from portcast.history import HistoryLimits
+from portcast.topic_table import TopicTable
+from portcast.topics import SubscriptionIndex, is_wildcard
 
 if TYPE_CHECKING:
     from portcast.runtime.subscriber import Subscriber
@@ -44,29 +45,25 @@ class Audiences:
         patiences: every patience that a topic may have, the default's among them.
     """
 
-    __slots__ = ("_default", "_has_history", "_index", "_options", "_shared", "_topics", "patiences")
+    __slots__ = ("_index", "_shared", "_table", "_topics", "patiences")
 
-    def __init__(self, default: TopicOptions, topics: Mapping[str, TopicOptions], *, has_history: bool) -> None:
-        """Prepare without subscribers.
-
-        Args:
-            default: for topics that no filter matches.
-            topics: options by topic filter; the first that matches a topic counts.
-            has_history: whether the broker retains publications, so that a subscriber can catch up.
-        """
-        self._default = default
-        self._has_history = has_history
-        self._options = dict(topics)
+    def __init__(self, table: TopicTable) -> None:
+        """Prepare without subscribers, with the options of all topics."""
+        self._table = table
         self._index: SubscriptionIndex[Subscriber] = SubscriptionIndex()
         self._topics: dict[str, Topic] = {}
         self._shared: dict[frozenset[Subscriber], frozenset[Subscriber]] = {}
-        self.patiences: frozenset[float] = frozenset()
-        self._note_patiences()
+        self.patiences = frozenset(options.patience_s for options in table.every())
 
     def add(self, subscriber: Subscriber) -> None:
         """Let the subscriber be found by its filters."""
-        subscriber.outbox.patience.full_s = self._default.patience_s
-        subscriber.outbox.policy = decided(self._default.slow_consumer, has_history=self._has_history)
+        table = self._table
+        subscriber.outbox.patience.full_s = table.default.patience_s
+        filters = subscriber.filters
+        if len(filters) == 1 and not is_wildcard(only := filters[0]):
+            subscriber.outbox.policy = _policy(table.of(only), table.history_of(only))
+        else:
+            subscriber.outbox.policy = _policy(table.default, table.history)
         for one in subscriber.filters:
             self._index.add(one, subscriber)
         self._forget()
@@ -87,12 +84,6 @@ class Audiences:
         self._index.remove(topic_filter, subscriber)
         self._forget()
 
-    def set_options(self, topic_filter: str, options: TopicOptions) -> None:
-        """Add options; a filter that has some keeps them."""
-        self._options.setdefault(topic_filter, options)
-        self._note_patiences()
-        self._forget()
-
     def of(self, name: str) -> Topic:
         """Return what is known of a topic."""
         topic = self._topics.get(name)
@@ -103,12 +94,12 @@ class Audiences:
             self._forget()
         found = frozenset(self._index.match(name))
         audience = self._shared.setdefault(found, found)
-        options = next((o for one, o in self._options.items() if matches(one, name)), self._default)
-        if options.patience_s > self._default.patience_s:
+        options = self._table.of(name)
+        if options.patience_s > self._table.default.patience_s:
             for subscriber in audience:
                 allowance = subscriber.outbox.patience
                 allowance.full_s = max(allowance.full_s, options.patience_s)
-        policy = decided(options.slow_consumer, has_history=self._has_history)
+        policy = _policy(options, self._table.history_of(name))
         topic = self._topics[name] = Topic(audience, options.patience_s, policy, options.key)
         return topic
 
@@ -116,5 +107,6 @@ class Audiences:
         self._topics.clear()
         self._shared.clear()
 
-    def _note_patiences(self) -> None:
-        self.patiences = frozenset({self._default.patience_s, *(o.patience_s for o in self._options.values())})
+
+def _policy(options: TopicOptions, limits: HistoryLimits) -> Policy:
+    return decided(options.slow_consumer, has_history=limits.is_enabled)

@@ -23,11 +23,10 @@ The hub knows no broker, no socket and no handler. It needs a loop for `time`, `
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from portcast.brokers.base import Broker
-from portcast.config import TopicOptions
 from portcast.delivery import Batch, Encoding, FlushPacer, Loss, OutboxLimits, Sink, Standing
 from portcast.events import Emit, SubscriberClosed, SubscriberOpened
 from portcast.publication import Run
@@ -39,6 +38,7 @@ from portcast.runtime.hub_statistics import HubStatistics
 from portcast.runtime.slow_consumers import LossCount, SlowConsumers
 from portcast.runtime.subscriber import CLOSE_RESTART, Subscriber
 from portcast.runtime.turnstile import Turnstile
+from portcast.topic_table import TopicTable
 from portcast.topics import matches
 
 MESSAGES_PER_HARD = 64
@@ -62,10 +62,8 @@ class Hub:
         *,
         limits: OutboxLimits,
         flush_duty: float,
-        default: TopicOptions,
-        topics: Mapping[str, TopicOptions],
+        topics: TopicTable,
         broker: Broker,
-        has_history: bool,
         budget_bytes: int,
         emit: Emit,
     ) -> None:
@@ -75,10 +73,8 @@ class Hub:
             clock: the loop.
             limits: of each subscriber's outbox, and of what waits for the flush.
             flush_duty: largest share of the loop spent in flushing.
-            default: for topics that no filter matches.
-            topics: options by topic filter; the first that matches a topic counts.
+            topics: how each topic treats slow subscribers, and whether history has it.
             broker: has the history from which subscribers catch up.
-            has_history: whether it retains anything.
             budget_bytes: most that may wait for all subscribers together.
             emit: takes what happens.
         """
@@ -88,7 +84,7 @@ class Hub:
         self._emit = emit
         # Who listens to what.
         self._subscribers: set[Subscriber] = set()
-        self._audiences = Audiences(default, topics, has_history=has_history)
+        self._audiences = Audiences(topics)
         self._close_reason: str | None = None
         # What waits for the flush.
         self._pending: list[_Pending] = []
@@ -221,11 +217,6 @@ class Hub:
             self._flush_timer = (
                 self._clock.call_soon(self.flush) if delay <= 0 else self._clock.call_at(now + delay, self.flush)
             )
-
-    def set_topic_options(self, topic_filter: str, options: TopicOptions) -> None:
-        """Set how the topics of a filter treat slow consumers; the first filter that matches a topic counts."""
-        self._audiences.set_options(topic_filter, options)
-        self._turnstile.look_soon()
 
     def is_held(self, name: str) -> bool:
         """True while publishers of this topic should wait: see `wait_released` and `when_released`."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import time
 from typing import Literal
 
 from portcast.brokers.base import Broker
-from portcast.config import GatewayOptions, TopicOptions
+from portcast.config import GatewayOptions
 from portcast.delivery import OutboxLimits
 from portcast.events import Emit
 from portcast.listen_url import ListenerConfig
@@ -24,6 +24,7 @@ from portcast.runtime.listener import Listener
 from portcast.runtime.registry import Registry
 from portcast.runtime.relay import RelayConsumer
 from portcast.runtime.session import Handler
+from portcast.topic_table import TopicTable
 
 ABORT_S = 0.5
 """For handlers to end once they were cancelled, when the stop is in a hurry."""
@@ -68,8 +69,7 @@ class Node:
         broker: Broker,
         options: GatewayOptions,
         outbox: OutboxLimits,
-        topics: Mapping[str, TopicOptions],
-        has_history: bool,
+        topics: TopicTable,
         emit: Emit,
     ) -> None:
         """Build a node on the running loop; nothing is bound yet."""
@@ -88,10 +88,8 @@ class Node:
             loop,
             limits=outbox,
             flush_duty=options.flush_duty,
-            default=TopicOptions(),
             topics=topics,
             broker=broker,
-            has_history=has_history,
             budget_bytes=options.buffer_budget_bytes,
             emit=emit,
         )
@@ -100,8 +98,6 @@ class Node:
 
     def _listener(self, plan: ListenerPlan) -> Listener:
         config = plan.config
-        if plan.handler is None and config.topic_options is not None:
-            self.hub.set_topic_options(config.topic, config.topic_options)
         return Listener(
             name=config.name,
             address=config.address,
