@@ -51,8 +51,8 @@ bench: .venv/.ready      ## speed and memory beside the tutorial's code and othe
 e2e: .venv/.ready        ## the live page in a real Chromium
 	@$(PY) scripts/test.py e2e
 
-conformance:             ## the Centrifuge suites (not built yet)
-	@echo "conformance: nothing to run yet: the Centrifuge protocol is not built (see CHANGELOG.md)"; exit 1
+conformance: .venv/.ready ## the suites of the Centrifuge SDKs, in Python and JavaScript
+	@$(PY) scripts/test.py conformance
 
 lock: $(UV)              ## renew requirements/dev.txt (hashes, no index addresses)
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

@@ -6,7 +6,8 @@
     scripts/test.py --skip lint     all but some
 
 Parts: ``lint`` (format, rules, types), ``tests`` (everything without a browser, in parallel), ``e2e`` (the live page in
-Chromium, in a pytest process of its own because the synchronous Playwright leaves a running loop behind).
+Chromium, in a pytest process of its own because the synchronous Playwright leaves a running loop behind),
+``conformance`` (the Centrifuge SDKs that others wrote, against the server; fetched from PyPI and npm).
 
 Exit status 0 means that every part ran and passed, or could not run for the reason printed; a part asked for by name
 must run. The last line has the form of pytest's own and holds the total number of tests.
@@ -27,12 +28,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
+from conformance import NotThere, js_sdk, python_sdk
+
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # What a bare environment's PATH lacks and dpkg's maintainer scripts need.
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+CONFORMANCE_LIMIT_S = 300
 LINT_LIMIT_S = 300
 TESTS_LIMIT_S = 720
 E2E_LIMIT_S = 300
@@ -131,7 +135,8 @@ def lint() -> Outcome:
 def tests(jobs: int) -> Outcome:
     """Everything that needs no browser."""
     parallel = ["-n", str(jobs)] if jobs > 1 else []
-    return _pytest(["-m", "not e2e", "--ignore=tests/e2e", *parallel], TESTS_LIMIT_S)
+    elsewhere = ["-m", "not e2e and not conformance", "--ignore=tests/e2e", "--ignore=tests/conformance"]
+    return _pytest([*elsewhere, *parallel], TESTS_LIMIT_S)
 
 
 def e2e() -> Outcome:
@@ -146,6 +151,33 @@ def e2e() -> Outcome:
     if browser is None:
         return Outcome(True, f"not run: {reason}", was_run=False)
     return _pytest(["-m", "e2e", "tests/e2e"], E2E_LIMIT_S, {"E2E_CHROMIUM": browser})
+
+
+def conformance() -> Outcome:
+    """The SDKs' own suites, and ours that drive them; each of the two runs if it could be fetched."""
+    environment: dict[str, str] = {}
+    missing = []
+    for name, fetch in (("the Python SDK", _python_sdk), ("the JavaScript SDK", _js_sdk)):
+        say(f"conformance: fetching {name} unless that has happened")
+        try:
+            environment |= fetch()
+        except NotThere as error:
+            missing.append(f"{name}: {error}")
+    if len(missing) == 2:
+        return Outcome(True, f"not run: {'; '.join(missing)}", was_run=False)
+    outcome = _pytest(["-s", "-m", "conformance", "tests/conformance"], CONFORMANCE_LIMIT_S, environment)
+    if missing:
+        outcome.said += f"; not run: {missing[0]}"
+    return outcome
+
+
+def _python_sdk() -> dict[str, str]:
+    folder, python = python_sdk()
+    return {"CONFORMANCE_SDK": str(folder), "CONFORMANCE_PYTHON": str(python)}
+
+
+def _js_sdk() -> dict[str, str]:
+    return {"CONFORMANCE_NODE": str(js_sdk())}
 
 
 def _pytest(arguments: list[str], limit_s: float, environment: dict[str, str] | None = None) -> Outcome:
@@ -214,7 +246,12 @@ def _find_chromium() -> str | None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the parts that were asked for and return the exit status."""
     options = _parse(arguments)
-    parts: dict[str, Callable[[], Outcome]] = {"lint": lint, "tests": lambda: tests(options.jobs), "e2e": e2e}
+    parts: dict[str, Callable[[], Outcome]] = {
+        "lint": lint,
+        "tests": lambda: tests(options.jobs),
+        "e2e": e2e,
+        "conformance": conformance,
+    }
     started = time.monotonic()
     outcomes: dict[str, Outcome] = {}
     for name in parts:
@@ -233,7 +270,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    names = ("lint", "tests", "e2e")
+    names = ("lint", "tests", "e2e", "conformance")
     parser = argparse.ArgumentParser(description="Run the checks of Portcast.")
     parser.add_argument("parts", nargs="*", metavar="part", help=f"any of {', '.join(names)}; all if none is given")
     parser.add_argument("--skip", action="append", choices=names, default=[], help="leave a part out")
