@@ -63,6 +63,8 @@ async def test_topics_are_listed_by_name() -> None:
     [
         ("", ["a", "b/1", "b/2", "c"], None),
         ("?filter=b/%2B", ["b/1", "b/2"], None),
+        ("?filter=b/+", ["b/1", "b/2"], None),
+        ("?after=a+b", ["b/1", "b/2", "c"], None),
         ("?filter=$%23", [], None),
         ("?filter=$s", ["$s"], None),
         ("?limit=2", ["a", "b/1"], "b/1"),
@@ -79,6 +81,26 @@ async def test_topics_by_filter_and_page(query: str, names: list[str], next_name
             gateway.publish_nowait(topic, b"")
         answer = (await client.get(f"/api/topics{query}")).json()
         assert ([one["topic"] for one in answer["topics"]], answer["next"]) == (names, next_name)
+
+
+async def test_mistyped_parameters_are_refused_and_declared_ones_are_not() -> None:
+    """A mistyped filter would list everything. What OpenAPI declares is what is known, on every route."""
+    async with api(Gateway()) as client:
+        paths = (await client.get("/openapi.json")).json()["paths"]
+        asked = 0
+        for path, operations in paths.items():
+            for one in operations.get("get", {}).get("parameters", []):
+                if one["in"] != "query":
+                    continue
+                address, name = path.replace("{topic}", "a").replace("{filter}", "a"), one["name"]
+                answer = await client.get(f"{address}?{name}x=1")
+                assert answer.status_code == 400, (address, name, answer.text)
+                assert answer.json() == {"detail": f"unknown parameter '{name}x': did you mean '{name}'?"}
+                if not path.startswith("/events"):
+                    assert "unknown" not in (await client.get(f"{address}?{name}=1")).text
+                asked += 1
+        assert asked == 4 + 4 + 3 + 3 + 3 + 1
+        assert (await client.get("/api/topics?token=secret&_=1")).status_code == 200
 
 
 # History

@@ -68,6 +68,7 @@ def test_the_header_goes_before_the_query() -> None:
         pytest.param(None, "history=301", f"from 0 to {MAX_REPLAY}", id="too much history"),
         pytest.param(None, "history=", f"from 0 to {MAX_REPLAY}", id="empty history"),
         pytest.param(None, "history=\u0664", f"from 0 to {MAX_REPLAY}", id="other digits"),
+        pytest.param(None, "fliter=a", "unknown parameter 'fliter': did you mean 'filter'", id="mistyped"),
         pytest.param(None, "history=" + "9" * 5000, f"from 0 to {MAX_REPLAY}", id="thousands of digits"),
         pytest.param(None, "&".join(["filter=a"] * (MAX_FILTERS + 1)), f"more than {MAX_FILTERS}", id="many filters"),
     ],

@@ -16,7 +16,7 @@ const base = new URL("../", import.meta.url);
 
 const table = new PublicationTable(byId("rows"), tableChanged);
 let listeners = [];
-let filter = new URL(location.href).searchParams.get("filter") || ALL;
+let filter = filterIn(location.href) || ALL;
 let stream = null;
 
 // --- connection state ---------------------------------------------------------------------------------------------
@@ -82,6 +82,11 @@ function codeAddress(kind, protocol) {
   return `${protocol}//${base.host}${base.pathname}${kind}/${levels}`;
 }
 
+/** The filter in the page's own address, where a `+` is a `+` as it is to the gateway. */
+function filterIn(address) {
+  return new URL(address.replaceAll("+", "%2B")).searchParams.get("filter");
+}
+
 function useFilter(wanted) {
   const next = wanted.trim() || ALL;
   if (next === filter && stream.state !== "refused") {
@@ -90,8 +95,12 @@ function useFilter(wanted) {
   }
   filter = next;
   const url = new URL(location.href);
-  if (filter === ALL) url.searchParams.delete("filter");
-  else url.searchParams.set("filter", filter);
+  url.searchParams.delete("filter");
+  if (filter !== ALL) {
+    // By hand, because URLSearchParams writes a space as `+`.
+    const rest = url.search.slice(1).replaceAll("+", "%20");
+    url.search = [rest, `filter=${encodeURIComponent(filter)}`].filter(Boolean).join("&");
+  }
   history.replaceState(null, "", url);
   table.reset();
   subscribe();

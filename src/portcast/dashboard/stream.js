@@ -81,11 +81,10 @@ export class Stream {
     const url = new URL("ws", this.#base);
     url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
     // In the query and not in the path: a path would eat a filter such as `..`, and read a final `/` as `/#`.
-    url.searchParams.set("filter", this.#filter);
-    url.searchParams.set("format", "json");
+    // And not by URLSearchParams, which writes a space as `+`: to the gateway a `+` is a `+`.
     const since = this.#since();
-    if (since === null) url.searchParams.set("history", "100");
-    else url.searchParams.set("since", since);
+    const past = since === null ? "history=100" : `since=${encodeURIComponent(since)}`;
+    url.search = `filter=${encodeURIComponent(this.#filter)}&format=json&${past}`;
     return url;
   }
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from base64 import b64encode
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Query, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 
 from portcast.brokers.base import TopicInfo
 from portcast.config import HttpOptions
@@ -37,6 +37,7 @@ from portcast.web.models import (
     TopicsBody,
 )
 from portcast.web.origin import is_allowed_origin
+from portcast.web.query import only_known, query_of
 from portcast.web.subscribe import NodeOf
 
 PAGE = 100
@@ -54,6 +55,10 @@ _BODY = {
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
+
+
+def _only(*known: str) -> Any:
+    return Depends(only_known(*known))
 
 
 def add_health(router: APIRouter, node: NodeOf) -> None:
@@ -76,17 +81,21 @@ def add_health(router: APIRouter, node: NodeOf) -> None:
         return HealthBody(status=state)
 
 
-def add_topics(router: APIRouter, node: NodeOf, options: HttpOptions) -> None:
-    """Add the routes of topics, history and publishing."""
+def add_topics(router: APIRouter, node: NodeOf) -> None:
+    """Add the routes of topics and history."""
     running = _or_unavailable(node)
 
-    @router.get("/api/topics", tags=["topics"], responses=_REFUSED)
+    @router.get("/api/topics", tags=["topics"], responses=_REFUSED, dependencies=[_only("filter", "after", "limit")])
     async def topics(
+        request: Request,
         filter: Annotated[str, Query(description="topic filter")] = "#",  # noqa: A002 - the parameter's public name
         after: Annotated[str, Query(description="the last topic of the page before")] = "",
         limit: _Limit = PAGE,
     ) -> TopicsBody:
         """List known topics by name."""
+        # FastAPI has read each `+` as a space.
+        query = query_of(request.scope)
+        filter, after = query.get("filter", filter), query.get("after", after)  # noqa: A001 - as above
         _check(validate_filter, filter)
         the = running()
         known = [one for one in the.broker.topics(filter, the.now()) if one.topic > after]
@@ -94,7 +103,11 @@ def add_topics(router: APIRouter, node: NodeOf, options: HttpOptions) -> None:
         return TopicsBody(topics=page, next=page[-1].topic if len(known) > limit else None)
 
     @router.get(
-        "/api/topics/{topic:path}/history", tags=["topics"], responses=_REFUSED, response_model_exclude_none=True
+        "/api/topics/{topic:path}/history",
+        tags=["topics"],
+        responses=_REFUSED,
+        response_model_exclude_none=True,
+        dependencies=[_only("since", "limit", "reverse")],
     )
     async def history(
         topic: str,
@@ -112,6 +125,11 @@ def add_topics(router: APIRouter, node: NodeOf, options: HttpOptions) -> None:
         return HistoryBody(
             topic=topic, epoch=at.epoch, offset=at.offset, publications=[_body(the, one) for one in publications]
         )
+
+
+def add_publishing(router: APIRouter, node: NodeOf, options: HttpOptions) -> None:
+    """Add the route that publishes."""
+    running = _or_unavailable(node)
 
     @router.post("/api/topics/{topic:path}", tags=["topics"], responses=_PUBLISHED, openapi_extra=_BODY)
     async def publish(topic: str, request: Request) -> PositionBody:
@@ -150,13 +168,20 @@ def add_connections(router: APIRouter, node: NodeOf, version: str) -> None:
             max_connections=the.registry.max_connections,
         )
 
-    @router.get("/api/connections", tags=["connections"], responses=_UNAVAILABLE)
+    @router.get(
+        "/api/connections",
+        tags=["connections"],
+        responses=_REFUSED,
+        dependencies=[_only("listener", "after", "limit")],
+    )
     async def connections(
+        request: Request,
         listener: Annotated[str | None, Query(description="only those of the listener with this name")] = None,
         after: Annotated[str, Query(description="the last id of the page before")] = "",
         limit: _Limit = PAGE,
     ) -> ConnectionsBody:
         """List device connections by id."""
+        listener = query_of(request.scope).get("listener", listener)
         the = running()
         known = sorted(
             (one for one in the.registry if one.id > after and listener in (None, one.listener)), key=lambda one: one.id
@@ -169,7 +194,7 @@ def add_slow_consumers(router: APIRouter, node: NodeOf) -> None:
     """Add the route of clients that do not keep up."""
     running = _or_unavailable(node)
 
-    @router.get("/api/slow-consumers", tags=["connections"], responses=_UNAVAILABLE)
+    @router.get("/api/slow-consumers", tags=["connections"], responses=_REFUSED, dependencies=[_only("limit")])
     async def slow_consumers(limit: _Limit = PAGE) -> SlowConsumersBody:
         """Tell who does not keep up, and what was lost since start by topic, policy and reason."""
         hub = running().hub

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import MutableMapping
 from typing import Any
 
-from starlette.datastructures import Headers, QueryParams
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -18,6 +18,7 @@ from portcast.delivery import Encoding
 from portcast.runtime import CLOSE_RESTART
 from portcast.web.asgi_sink import AsgiSink
 from portcast.web.peer import peer_of
+from portcast.web.query import query_of
 from portcast.web.resume import Encodings
 from portcast.web.subscribe import NodeOf, Wish, read_wish, ready_node, serve
 from portcast.web.transports import Receive, Scope, Send, transport_of
@@ -84,8 +85,6 @@ def event_stream(
         ValueError: another parameter is not valid.
     """
     headers = Headers(scope=request.scope)
-    wish = read_wish(
-        path_filter, QueryParams(request.scope["query_string"]), last_event_id=headers.get("last-event-id", "")
-    )
+    wish = read_wish(path_filter, query_of(request.scope), last_event_id=headers.get("last-event-id", ""))
     encoding = encodings.events(wish.filters, is_json=wish.is_json)
     return EventStream(node, encoding, wish, options.ping_interval_s)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, HTTPException, Path, Request
 from fastapi.responses import StreamingResponse
 
 from portcast.config import HttpOptions
-from portcast.web.api import add_connections, add_health, add_slow_consumers, add_topics
+from portcast.web.api import add_connections, add_health, add_publishing, add_slow_consumers, add_topics
 from portcast.web.events import EventStream, event_stream
 from portcast.web.models import Problem
 from portcast.web.page import add_page
@@ -25,7 +25,8 @@ def add_routes(router: APIRouter, node: NodeOf, options: HttpOptions, *, version
     router.add_api_websocket_route("/ws", websocket.serve, name="websocket")
     router.add_api_websocket_route("/ws/{filter:path}", websocket.serve, name="websocket_of")
     _add_events(router, node, encodings, options)
-    add_topics(router, node, options)
+    add_topics(router, node)
+    add_publishing(router, node, options)
     add_connections(router, node, version)
     add_slow_consumers(router, node)
     add_health(router, node)

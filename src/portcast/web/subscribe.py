@@ -13,6 +13,7 @@ from portcast.publication import Mark, Publication, mark_after, runs_of
 from portcast.runtime import CLOSE_SLOW, Node, Subscriber, within_bytes
 from portcast.topics import validate_filter
 from portcast.web.asgi_sink import AsgiSink
+from portcast.web.query import STREAM_NAMES, SYNONYMS, check_names
 from portcast.web.transports import Receive
 
 MAX_FILTERS = 128
@@ -56,13 +57,15 @@ def read_wish(path_filter: str | None, query: QueryParams, last_event_id: str = 
     Args:
         path_filter: what follows ``/ws/`` or ``/events/``, decoded; None if there is nothing. A trailing ``/`` stands
             for ``/#``, because a bare ``#`` would begin a URL's fragment; an empty path is ``#``.
-        query: ``filter`` (may repeat), ``format`` (``json``), ``since``, ``history`` (0 to 300).
+        query: ``filter`` (may repeat), ``format`` (``json``), ``since``, ``history`` (0 to 300); names unlike these are
+            not ours to judge.
         last_event_id: the header of that name; ``since`` in the query is for clients that cannot set it.
 
     Raises:
         TopicError: a filter is not valid, or there are too many.
-        ValueError: another parameter is not valid; the message is for the client.
+        ValueError: another parameter is not valid, or nearly a known one; the message is for the client.
     """
+    check_names(query, STREAM_NAMES, SYNONYMS)
     filters = list(query.getlist("filter"))
     if path_filter is not None:
         filters.append(path_filter + "#" if path_filter == "" or path_filter.endswith("/") else path_filter)

@@ -17,6 +17,7 @@ from portcast.runtime import Node
 from portcast.web.asgi_sink import AsgiSink
 from portcast.web.origin import is_allowed_origin
 from portcast.web.peer import peer_of
+from portcast.web.query import query_of
 from portcast.web.resume import Encodings, Form
 from portcast.web.subscribe import NodeOf, Wish, read_wish, ready_node, serve, subscribe
 from portcast.web.transport_sink import TransportSink, stock_protocol_of
@@ -65,7 +66,7 @@ class WebSocketEndpoint:
             return
         await websocket.send({"type": "websocket.accept"})
         try:
-            wish = read_wish(websocket.path_params.get("filter"), websocket.query_params)
+            wish = read_wish(websocket.path_params.get("filter"), query_of(websocket.scope))
         except ValueError as error:  # TopicError is one
             await websocket.send(farewell(CLOSE_BAD_REQUEST, _rule(error)))
             return
