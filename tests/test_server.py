@@ -140,7 +140,7 @@ def test_ready_is_said_when_http_answers() -> None:
 
     async def ask(address: Address) -> None:
         reader, writer = await asyncio.open_connection(address.host, address.port)
-        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         seen.append((await reader.read()).decode())
         writer.close()
         signal.raise_signal(signal.SIGTERM)
@@ -154,6 +154,30 @@ def test_ready_is_said_when_http_answers() -> None:
     )
     assert seen[0].startswith("HTTP/1.1 200")
     assert "server:" not in seen[0].lower()
+
+
+@pytest.mark.parametrize(("allowed", "status"), [((), b"421"), (("x.example",), b"200")])
+def test_names_are_checked_on_loopback(allowed: tuple[str, ...], status: bytes) -> None:
+    """A page whose name was made to point to this machine must not read what devices send."""
+    app = App()
+    answers: list[bytes] = []
+    tasks: list[asyncio.Task[None]] = []
+
+    async def ask(address: Address) -> None:
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x.example\r\nConnection: close\r\n\r\n")
+        answers.append(await reader.read())
+        writer.close()
+        signal.raise_signal(signal.SIGTERM)
+
+    serve(
+        app,
+        Gateway(app),
+        http=LOOPBACK,
+        options=HttpOptions(allowed_hosts=allowed),
+        on_ready=lambda address: tasks.append(asyncio.get_running_loop().create_task(ask(address))),
+    )
+    assert answers[0].split(b" ")[1] == status
 
 
 def test_a_second_signal_stops_at_once() -> None:
@@ -332,7 +356,7 @@ def test_what_the_kernel_hides_of_a_client_is_limited() -> None:
 
     async def ask(address: Address) -> None:
         reader, writer = await asyncio.open_connection(address.host, address.port)
-        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         await reader.read()
         writer.close()
         signal.raise_signal(signal.SIGTERM)

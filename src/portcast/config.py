@@ -180,6 +180,13 @@ class HttpOptions(_Checked):
             "the server's own origin always may"
         },
     )
+    allowed_hosts: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "help": "further names by which browsers may call this server, such as gate.example or *.example; bound "
+            "to loopback its own names are checked, otherwise only if this is set; * checks nothing"
+        },
+    )
     max_message_bytes: int = field(
         default=65_536, metadata={"help": "largest WebSocket message or HTTP body accepted", "minimum": 1}
     )
@@ -191,6 +198,13 @@ class HttpOptions(_Checked):
         _Checked.__post_init__(self)
         for origin in self.allowed_origins:
             _check_origin(origin)
+        for host in self.allowed_hosts:
+            if not re.fullmatch(r"\*|(\*\.)?[\w-]+(\.[\w-]+)*|\[[0-9A-Fa-f:.]+\]", host):
+                raise ConfigurationError(
+                    "HttpOptions.allowed_hosts",
+                    f"{host!r} is not a name",
+                    "write gate.example, without scheme and port",
+                )
 
 
 @dataclass(frozen=True, slots=True)

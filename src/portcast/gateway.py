@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 
 from portcast.address import Address
 from portcast.brokers import MemoryBroker
@@ -26,7 +26,7 @@ from portcast.runtime import Connection, Listener, ListenerPlan, Node, Store
 from portcast.signals import SignalDrain
 from portcast.topic_table import TopicTable
 from portcast.version import VERSION
-from portcast.web import TransportProbe, add_routes
+from portcast.web import HostRule, TransportProbe, add_routes, host_dependency
 
 Lifespan = Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any] | None]]
 
@@ -74,7 +74,12 @@ class Gateway(APIRouter):
             **router_options: passed on to `fastapi.APIRouter`: ``prefix``, ``dependencies``, … The dependencies, like
                 those of ``include_router``, guard HTTP routes, WebSockets and event streams; devices know none.
         """
-        super().__init__(lifespan=self._lifespan, **router_options)
+        http = http or HttpOptions()
+        guards = (
+            [Depends(host_dependency(HostRule(http.allowed_hosts, is_loopback=False)))] if http.allowed_hosts else []
+        )
+        dependencies = [*guards, *(router_options.pop("dependencies", None) or ())]
+        super().__init__(lifespan=self._lifespan, dependencies=dependencies, **router_options)
         self.store = Store()
         """Values shared by TCP handlers, HTTP handlers and background tasks."""
         self.devices = DeviceRouter()
@@ -88,7 +93,7 @@ class Gateway(APIRouter):
         self._node: Node | None = None
         self.http_address: Address | None = None
         """Where HTTP will be served, if the runner knows: then start refuses a listener that needs the same port."""
-        add_routes(self, self._running, http or HttpOptions(), version=VERSION, has_page=has_page)
+        add_routes(self, self._running, http, version=VERSION, has_page=has_page)
 
     # Declaring
 

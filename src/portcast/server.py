@@ -26,6 +26,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from types import FrameType
 from typing import Any, NoReturn, Protocol
 
@@ -34,6 +35,7 @@ import uvicorn
 from portcast.config import Address, HttpOptions
 from portcast.errors import PortcastError
 from portcast.http_socket import BACKLOG, bind_http, http_error
+from portcast.web.hosts import HostCheck, HostRule
 from portcast.web.websocket_protocol import WebSocketProtocol
 
 Message = MutableMapping[str, Any]
@@ -235,7 +237,7 @@ def serve(
 ) -> int:
     """Serve ``app`` until SIGTERM or SIGINT, and drain ``gateway`` first. Call it in the main thread.
 
-    Logging is left as it is: `portcast.observability.configure_logging` sets it up.
+    Logging is left as it is (see `portcast.observability.configure_logging`).
 
     Args:
         app: an ASGI application in whose lifespan the gateway starts.
@@ -255,17 +257,10 @@ def serve(
     """
     bound = bind_http(http)
     address = http.with_port(bound.getsockname()[1])
-
-    def listen() -> None:
-        # Two servers may bind one address as long as none listens; the second to listen learns it here, and not from
-        # uvloop, whose server ignores it.
-        try:
-            bound.listen(BACKLOG)
-        except OSError as error:
-            raise http_error(f"http://{address.host_port}", address, error) from error
-
-    watch = _LifespanWatch(app, listen)
-    config = server_config(watch, options or HttpOptions())
+    options = options or HttpOptions()
+    rule = HostRule(options.allowed_hosts, is_loopback=address.is_loopback)
+    watch = _LifespanWatch(HostCheck(app, rule), partial(_listen, bound, address))
+    config = server_config(watch, options)
     server = DrainingServer(
         config, gateway, drain_timeout_s, (lambda: on_ready(address)) if on_ready else (lambda: None)
     )
@@ -284,6 +279,15 @@ def serve(
         _logger.warning("stopped at once by a second signal")
         return 128 + (server.stopped_by or 0)
     return 0
+
+
+def _listen(bound: socket.socket, address: Address) -> None:
+    # Two servers may bind one address as long as none listens; the second to listen learns it here, and not from
+    # uvloop, whose server ignores it.
+    try:
+        bound.listen(BACKLOG)
+    except OSError as error:
+        raise http_error(f"http://{address.host_port}", address, error) from error
 
 
 def _run(server: DrainingServer, bound: socket.socket) -> None:

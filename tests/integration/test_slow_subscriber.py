@@ -55,9 +55,9 @@ def _client(server: Uvicorn) -> connect:
 
 
 REQUESTS = {
-    "websocket": b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "websocket": b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
-    "events": b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n",
+    "events": b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n",
 }
 
 

@@ -2,7 +2,8 @@
 
 A browser sends ``Origin`` with every WebSocket handshake and every POST; without a check any page that a user of this
 machine visits could read the devices' data from localhost (cross-site WebSocket hijacking). Programs that are not
-browsers send none and are not affected.
+browsers send none and are not affected. A page whose name was made to point here has the server's own origin:
+`portcast.web.hosts` is for those.
 """
 
 from __future__ import annotations
