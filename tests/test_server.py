@@ -180,6 +180,29 @@ def test_names_are_checked_on_loopback(allowed: tuple[str, ...], status: bytes) 
     assert answers[0].split(b" ")[1] == status
 
 
+def test_half_a_head_is_not_waited_for() -> None:
+    """The deadline is that of the options."""
+    app = App()
+    answers: list[bytes] = []
+    tasks: list[asyncio.Task[None]] = []
+
+    async def dawdle(address: Address) -> None:
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        writer.write(b"GET / HTTP/1.1\r\n")
+        answers.append(await reader.read())
+        writer.close()
+        signal.raise_signal(signal.SIGTERM)
+
+    serve(
+        app,
+        Gateway(app),
+        http=LOOPBACK,
+        options=HttpOptions(request_head_timeout_s=0.1),
+        on_ready=lambda address: tasks.append(asyncio.get_running_loop().create_task(dawdle(address))),
+    )
+    assert answers[0].startswith(b"HTTP/1.1 408 ")
+
+
 def test_a_second_signal_stops_at_once() -> None:
     app = App()
 

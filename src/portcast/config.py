@@ -190,6 +190,14 @@ class HttpOptions(_Checked):
     max_message_bytes: int = field(
         default=65_536, metadata={"help": "largest WebSocket message or HTTP body accepted", "minimum": 1}
     )
+    request_head_timeout_s: float = field(
+        default=10.0,
+        metadata={
+            "help": "from the beginning of a request's head (64 KiB at most) to its end, absolute; 0 = no deadline; "
+            "under `portcast serve` only",
+            "minimum": 0,
+        },
+    )
     ping_interval_s: float = field(default=25.0, metadata={"help": "between pings to a client", "minimum": 0.1})
     ping_timeout_s: float = field(default=8.0, metadata={"help": "for the pong", "minimum": 0.1})
 

@@ -6,6 +6,7 @@ What uvicorn does differently by itself, and why we do not:
   any listener starts; it listens, as in uvicorn, only after the lifespan has started.
 * It closes every WebSocket the moment it stops, while devices go on sending. Here `Gateway.drain` runs before that.
 * It waits for ever for a client that does not read. Here the whole stop has one deadline.
+* It waits for ever for the rest of a request's head. Here that has a deadline (`portcast.web.heads`).
 * It raises the signal again at the end, so that the status is -15. Here an orderly stop ends with status 0.
 * It logs a traceback when the lifespan fails. Here the error is raised to the caller of `serve`.
 
@@ -35,6 +36,8 @@ import uvicorn
 from portcast.config import Address, HttpOptions
 from portcast.errors import PortcastError
 from portcast.http_socket import BACKLOG, bind_http, http_error
+from portcast.runtime.limits import raise_descriptor_limit
+from portcast.web.heads import HeadWatch, http_protocol, most_pending
 from portcast.web.hosts import HostCheck, HostRule
 from portcast.web.websocket_protocol import WebSocketProtocol
 
@@ -207,7 +210,7 @@ def server_config(app: AsgiApp, options: HttpOptions) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         # The one HTTP implementation and the one WebSocket implementation that we test with.
-        http="h11",
+        http=http_protocol(HeadWatch(options.request_head_timeout_s, most_pending(raise_descriptor_limit()))),
         ws=WebSocketProtocol,
         loop="auto",  # uvloop where it is installed
         lifespan="on",
@@ -221,7 +224,7 @@ def server_config(app: AsgiApp, options: HttpOptions) -> uvicorn.Config:
         ws_ping_timeout=options.ping_timeout_s,
         # Deflate costs 34 KiB of memory per client and most of the time of a send.
         ws_per_message_deflate=False,
-        h11_max_incomplete_event_size=65_536,
+        h11_max_incomplete_event_size=65_536,  # a request's head
         timeout_graceful_shutdown=1,  # `DrainingServer.shutdown` knows the rest of the deadline
     )
 

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import pytest
+
+from asgi_fakes import until
+from gateway_serving import Served, app_with, serving
+from portcast import Gateway
+from portcast.web.heads import LEAST_PENDING, MOST_PENDING, HeadWatch, http_protocol, most_pending
+
+pytestmark = pytest.mark.anyio
+
+SHORT_S = 0.1
+LONG_S = 60.0
+REQUEST = b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n"
+
+
+@asynccontextmanager
+async def watched(watch: HeadWatch, **config: Any) -> AsyncIterator[Served]:
+    async with serving(app_with(Gateway()), http=http_protocol(watch), **config) as served:
+        yield served
+
+
+async def _open(served: Served, data: bytes = b"") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    writer.write(data)
+    return reader, writer
+
+
+async def _answer(reader: asyncio.StreamReader) -> bytes:
+    with anyio.fail_after(5):
+        head = await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(len(b'{"status":"ok"}'))
+        return head
+
+
+@pytest.mark.parametrize(
+    ("sent", "answer"),
+    [
+        pytest.param(b"GET / HTTP/1.1\r\nhost: loc", b"HTTP/1.1 408 ", id="half a head is told"),
+        pytest.param(b"G", b"HTTP/1.1 408 ", id="one byte"),
+        pytest.param(b"", b"", id="nothing: closed without a word"),
+    ],
+)
+async def test_a_head_that_does_not_come_is_not_waited_for(sent: bytes, answer: bytes) -> None:
+    """Left open, such connections use up the descriptors until not even a health check gets in."""
+    watch = HeadWatch(SHORT_S, 10)
+    async with watched(watch) as served:
+        reader, writer = await _open(served, sent)
+        with anyio.fail_after(5):
+            said = await reader.read()
+        assert said.startswith(answer)
+        assert bool(said) == bool(answer)
+        assert len(watch) == 0
+        writer.close()
+
+
+async def test_bytes_that_drip_do_not_put_it_off() -> None:
+    """The deadline is absolute."""
+    watch = HeadWatch(SHORT_S, 10)
+    async with watched(watch) as served:
+        reader, writer = await _open(served, b"GET / HTTP/1.1\r\n")
+        with anyio.fail_after(5):
+            while not reader.at_eof():
+                writer.write(b"a: b\r\n")
+                with anyio.move_on_after(0.01):
+                    await reader.read()
+        writer.close()
+
+
+async def test_a_kept_connection_has_a_deadline_from_its_next_head_on() -> None:
+    """The first byte of the next request ends uvicorn's own timeout, which knows idle connections only."""
+    watch = HeadWatch(SHORT_S, 10)
+    async with watched(watch) as served:
+        reader, writer = await _open(served, REQUEST)
+        assert b" 200 " in await _answer(reader)
+        assert len(watch) == 0
+        writer.write(REQUEST[:-2])
+        await until(lambda: len(watch) == 1, "the next head to be awaited")
+        with anyio.fail_after(5):
+            assert (await reader.read()).startswith(b"HTTP/1.1 408 ")
+        writer.close()
+
+
+async def test_whole_requests_are_left_alone() -> None:
+    """What lasts long, streams and WebSockets, has no head under way; an idle kept connection is uvicorn's own."""
+    watch = HeadWatch(SHORT_S, 10)
+    async with watched(watch) as served, served.websocket() as client:
+        reader, writer = await _open(served, REQUEST)
+        await _answer(reader)
+        await until(lambda: len(watch) == 0, "both heads")
+        await anyio.sleep(SHORT_S * 2)
+        writer.write(REQUEST)
+        assert b" 200 " in await _answer(reader)
+        await client.ping()
+        writer.close()
+
+
+async def test_at_the_cap_the_oldest_goes() -> None:
+    """So a new client, which sends its head at once, always gets in."""
+    watch = HeadWatch(LONG_S, 3)
+    async with watched(watch) as served:
+        held = []
+        for _ in range(3):
+            held.append(await _open(served, b"GET"))
+            await until(lambda: len(watch) == len(held), "one more")
+        reader, writer = await _open(served, REQUEST)
+        assert b" 200 " in await _answer(reader)
+        with anyio.fail_after(5):
+            await held[0][0].read()
+        assert len(watch) == 2
+        for _, one in [*held, (reader, writer)]:
+            one.close()
+        await until(lambda: len(watch) == 0, "their end")
+
+
+async def test_no_deadline() -> None:
+    """0 turns the deadline off, not the cap."""
+    watch = HeadWatch(0, 1)
+    async with watched(watch) as served:
+        first, one = await _open(served, b"GET")
+        await until(lambda: len(watch) == 1, "the first")
+        _, other = await _open(served, b"GET")
+        with anyio.fail_after(5):
+            await first.read()
+        assert len(watch) == 1
+        one.close()
+        other.close()
+
+
+@pytest.mark.parametrize(("descriptors", "most"), [(1 << 20, MOST_PENDING), (1024, 128), (256, LEAST_PENDING)])
+def test_few_descriptors_allow_few(descriptors: int, most: int) -> None:
+    """What is pending must not use up what health checks need."""
+    assert most_pending(descriptors) == most
