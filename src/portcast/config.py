@@ -99,6 +99,13 @@ class ListenerOptions(_Checked):
     bad_frames: int = field(
         default=5, metadata={"help": "frames in a row that the codec refuses, then close; 0 = never", "minimum": 0}
     )
+    allow_http: bool = field(
+        default=False,
+        metadata={
+            "help": "take a connection that begins with an HTTP request line as any other; otherwise it is closed, "
+            "because any web page can make a browser send one"
+        },
+    )
     inbox: int = field(
         default=64,
         metadata={"help": "frames that wait for the handler, then reading from the device stops", "minimum": 1},

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import socket
 from typing import Any
@@ -10,7 +11,14 @@ import pytest
 from portcast.address import Address
 from portcast.errors import CodecError, ConnectionClosedError
 from portcast.events import ConnectionClosed, ConnectionOpened
-from portcast.framing import FixedLengthFraming, FrameDecoder, LineFraming
+from portcast.framing import (
+    DelimiterFraming,
+    FixedLengthFraming,
+    FrameDecoder,
+    Framing,
+    LineFraming,
+    RawFraming,
+)
 from portcast.runtime import Connection
 from runtime_kit import Device, Recorder, Serving, eventually, recording, serving, turns
 
@@ -306,6 +314,52 @@ async def fill(it: Serving, connection: Connection) -> None:
 
 
 SMALL: dict[str, Any] = {"write_buffer_bytes": 1024}
+
+
+class TestBrowsers:
+    REQUEST = b"POST / HTTP/1.1\r\nHost: localhost:8001\r\nContent-Type: text/plain\r\n\r\nforged\n"
+
+    @pytest.mark.parametrize(
+        ("framing", "step"),
+        [
+            pytest.param(LineFraming(), 1000, id="lines"),
+            pytest.param(LineFraming(), 1, id="lines, byte by byte"),
+            pytest.param(DelimiterFraming((b";",)), 1000, id="delimiter"),
+            pytest.param(FixedLengthFraming(4), 1000, id="fixed"),
+            pytest.param(RawFraming(), 1000, id="raw"),
+        ],
+    )
+    async def test_a_request_publishes_nothing(self, framing: Framing, step: int) -> None:
+        """Any web page can make a browser send one, with lines of its choice in it."""
+        async with serving(recording(), framing=framing) as it:
+            device, connection = await it.connected()
+            consumer = recorder(connection)
+            device.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for start in range(0, len(self.REQUEST), step):
+                with contextlib.suppress(OSError):
+                    await device.send(self.REQUEST[start : start + step])
+                await turns(2)
+            await eventually(lambda: it.events.of(ConnectionClosed))
+            closed = it.events.closed
+            assert (closed.reason, closed.frames, closed.undelivered) == ("http_request", 0, 0)
+            assert "allow_http=true" in closed.detail
+            assert consumer.frames == []
+            assert it.listener.statistics().errors == {"http_request": 1}
+
+    async def test_it_may_be_allowed(self) -> None:
+        """For devices that speak it."""
+        async with serving(recording(), allow_http=True) as it:
+            device, connection = await it.connected()
+            await device.send(self.REQUEST)
+            await eventually(lambda: recorder(connection).frames[-1:] == [b"forged"])
+
+    async def test_only_the_beginning_counts(self) -> None:
+        """A log that is sent line by line may hold one later."""
+        async with serving(recording()) as it:
+            device, connection = await it.connected()
+            await device.send(b"log\n" + self.REQUEST)
+            await device.send(self.REQUEST)
+            await eventually(lambda: recorder(connection).frames.count(b"forged") == 2)
 
 
 class TestSending:

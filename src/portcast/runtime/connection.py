@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, cast
 from portcast.errors import ConnectionClosedError
 from portcast.events import CloseReason, ConnectionClosed
 from portcast.runtime.consumer import Consumer
+from portcast.runtime.http_guard import REFUSAL, is_http_request
 from portcast.types import ConnectionId
 
 if TYPE_CHECKING:
@@ -218,8 +219,15 @@ class Connection(asyncio.Protocol):
             # Read before we stopped reading; on uvloop also after.
             return
         self.received_at = self._listener.now()
+        is_first = not self.bytes_received
         self.bytes_received += len(data)
-        self._decode(self._decoder.feed, data)
+        if not (is_first and self._is_refused(data)):
+            self._decode(self._decoder.feed, data)
+
+    def _is_refused(self, beginning: bytes) -> bool:
+        if is_refused := self._listener.refuses_http and is_http_request(beginning):
+            self.end("http_request", REFUSAL)
+        return is_refused
 
     def _decode(self, decode: Callable[..., list[bytes]], *data: bytes) -> None:
         """Take the frames that ``decode`` returns, then act on the error that it met."""
@@ -228,7 +236,7 @@ class Connection(asyncio.Protocol):
         except Exception as error:  # noqa: BLE001 - a user's decoder; this is a protocol callback
             self.end("malformed", f"the framing raised {type(error).__name__}: {error}")
             return
-        if frames:
+        if frames and (self.frames or not self._is_refused(frames[0])):
             self.frames += len(frames)
             try:
                 if self._consumer.frames_received(frames):

@@ -116,6 +116,7 @@ class Listener:
         self.framing = framing
         self.target = target
         self.options = options
+        self.refuses_http = address.scheme == "tcp" and not options.allow_http
         self.now = now
         self.state: State = "new"
         self._make_consumer = make_consumer
