@@ -92,7 +92,7 @@ def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def handlers_stay() -> Iterator[None]:
     """The signal handlers of whoever calls `serve` are theirs again afterwards."""
-    before = {sig: signal.getsignal(sig) for sig in (signal.SIGINT, signal.SIGTERM)}
+    before = {sig: signal.getsignal(sig) for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     yield
     assert {sig: signal.getsignal(sig) for sig in before} == before
 
@@ -215,6 +215,52 @@ def test_a_second_signal_stops_at_once() -> None:
     assert status == 128 + signal.SIGTERM
     assert time.monotonic() - begun < 5
     assert "drained" not in app.notes
+
+
+def test_the_same_signal_at_once_is_the_same_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A supervisor, a shell and make may each send one; after the time it is a second one."""
+    app = App()
+    server = DrainingServer(server_config(app, HttpOptions()), Gateway(app), 1.0, lambda: None)
+    server.handle_exit(signal.SIGTERM, None)
+    server.handle_exit(signal.SIGTERM, None)
+    assert (server.stopped_by, server.is_forced) == (signal.SIGTERM, False)
+    monkeypatch.setattr("portcast.server.ONE_SIGNAL_S", 0.0)
+    server.handle_exit(signal.SIGTERM, None)
+    assert server.is_forced
+
+
+def test_after_the_drain_further_signals_change_nothing() -> None:
+    """Everything is delivered, so the stop was in order whatever comes while the lifespan ends."""
+
+    class Late(App):
+        async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+            await super().__call__(scope, receive, send)
+            if scope["type"] == "lifespan":
+                signal.raise_signal(signal.SIGINT)
+                self.notes.append("after the signal")
+
+    app = Late()
+    assert serve(app, Gateway(app), http=LOOPBACK, on_ready=stop_when_ready) == 0
+    assert app.notes == ["started", "drain", "drained", "stopped", "after the signal"]
+
+
+def test_a_closed_terminal_is_a_stop_unless_that_is_ignored() -> None:
+    """``nohup portcast serve`` goes on."""
+    app = App()
+    assert serve(app, Gateway(app), http=LOOPBACK, on_ready=lambda a: signal.raise_signal(signal.SIGHUP)) == 0
+    assert "drained" in app.notes
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        seen: list[Any] = []
+
+        def ready(address: Address) -> None:
+            seen.append(signal.getsignal(signal.SIGHUP))
+            stop_when_ready(address)
+
+        assert serve(app, Gateway(app), http=LOOPBACK, on_ready=ready) == 0
+        assert seen == [signal.SIG_IGN]
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_drain_that_hangs_is_ended_by_the_deadline(caplog: pytest.LogCaptureFixture) -> None:

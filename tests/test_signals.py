@@ -100,6 +100,20 @@ async def test_a_second_signal_goes_through_at_once(server: Server) -> None:
     signals.restore()
 
 
+async def test_the_same_signal_at_once_is_the_same_stop(server: Server) -> None:
+    """A supervisor, a shell and make may each send one; it does not cut the drain short."""
+    drain = Drain()
+    signals = SignalDrain(drain.drain, drain.hurry)
+    signals.install()
+    _raise(signal.SIGTERM)
+    _raise(signal.SIGTERM)
+    await until(lambda: drain.begun, "the drain")
+    drain.over.set()
+    await signals.wait_passed_on()
+    assert (server.got, drain.hurried) == ([signal.SIGTERM], 0)
+    signals.restore()
+
+
 async def test_a_drain_that_fails_is_logged_and_the_server_stops(
     server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -10,9 +10,10 @@ What uvicorn does differently by itself, and why we do not:
 * It raises the signal again at the end, so that the status is -15. Here an orderly stop ends with status 0.
 * It logs a traceback when the lifespan fails. Here the error is raised to the caller of `serve`.
 
-States of the stop: running → draining (first signal) → closing (drain done) → ended. A second signal, or the deadline,
-jumps to ended. What is still running then, a task that swallows its cancellation or a thread in a blocking call, can
-only be left behind: `exit_process` does.
+States of the stop: running → draining (first signal) → closing (drain done) → ended. A second signal while it drains,
+or the deadline, jumps to ended; once the drain is done everything is delivered, and further signals change nothing.
+What is still running at the end, a task that swallows its cancellation or a thread in a blocking call, can only be left
+behind: `exit_process` does.
 """
 
 from __future__ import annotations
@@ -44,7 +45,11 @@ from portcast.web.websocket_protocol import WebSocketProtocol
 Message = MutableMapping[str, Any]
 AsgiApp = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()))
+"""What begins the stop. SIGHUP is a terminal that was closed; ``nohup`` has it ignored, and so do we then."""
+
+ONE_SIGNAL_S = 0.2
+"""The same signal again within this time is the same stop: a supervisor, a shell and ``make`` may each send one."""
 
 CLOSING_S = 1.0
 """Least time for uvicorn to close its connections and for the lifespan to end, even when the drain used up its own."""
@@ -68,7 +73,7 @@ class DrainingServer(uvicorn.Server):
 
     Attributes:
         stopped_by: the signal that began the stop; None if none did.
-        is_forced: a second signal came.
+        is_forced: a second signal came while it drained.
     """
 
     drains_gateway = True
@@ -80,32 +85,34 @@ class DrainingServer(uvicorn.Server):
         super().__init__(config)
         self.stopped_by: int | None = None
         self.is_forced = False
+        self._stopped_at = 0.0
+        self._is_drained = False
         self._gateway = gateway
         self._drain_timeout_s = drain_timeout_s
         self._on_ready = on_ready
         self._on_forced: Callable[[], object] = lambda: None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin the stop, or end it at once when it has begun already. Runs as a signal handler."""
+        """Begin the stop, or end it at once while it drains. Runs as a signal handler."""
+        now = time.monotonic()
         if self.stopped_by is None:
-            self.stopped_by = sig
+            self.stopped_by, self._stopped_at = sig, now
             self.should_exit = True
-        else:
+        elif not self._is_drained and (sig != self.stopped_by or now - self._stopped_at >= ONE_SIGNAL_S):
             self.is_forced = self.force_exit = True
             self._on_forced()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Handle signals while inside; they are not raised again afterwards. Does nothing outside the main thread."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {sig: signal.signal(sig, self.handle_exit) for sig in SIGNALS}
-        try:
-            yield
-        finally:
-            for sig, handler in before.items():
-                signal.signal(sig, handler)
+        """Handle signals from now on; `serve` puts the handlers back, since signals may come until the end."""
+        self._take_signals()
+        yield
+
+    def _take_signals(self) -> None:
+        """Put our handlers in place; does nothing outside the main thread."""
+        if threading.current_thread() is threading.main_thread():
+            for sig in _stop_signals():
+                signal.signal(sig, self.handle_exit)
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until told to stop; a second signal cancels whatever part of that is running."""
@@ -133,11 +140,9 @@ class DrainingServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the lifespan, then HTTP."""
         await super().startup(sockets)
-        if threading.current_thread() is threading.main_thread():
-            # A gateway chains itself before the handlers it finds, for servers that do not know of it. Here that
-            # would make of the second signal, for us, the first.
-            for sig in SIGNALS:
-                signal.signal(sig, self.handle_exit)
+        # A gateway chains itself before the handlers it finds, for servers that do not know of it. Here that would
+        # make of the second signal, for us, the first.
+        self._take_signals()
         if not self.should_exit:
             self._on_ready()
 
@@ -148,6 +153,7 @@ class DrainingServer(uvicorn.Server):
             # The gateway keeps its own deadline; ours is for a drain that does not.
             async with asyncio.timeout(self._drain_timeout_s + CLOSING_S):
                 await self._gateway.drain()
+            self._is_drained = True
         except TimeoutError:
             _logger.error("drain did not end in time drain_timeout=%g", self._drain_timeout_s)
         except Exception:
@@ -159,6 +165,12 @@ class DrainingServer(uvicorn.Server):
                 await super().shutdown(sockets)
         except TimeoutError:
             _logger.error("the application's lifespan did not end in time")
+
+
+def _stop_signals() -> list[signal.Signals]:
+    return [
+        sig for sig in SIGNALS if sig != getattr(signal, "SIGHUP", None) or signal.getsignal(sig) is not signal.SIG_IGN
+    ]
 
 
 class _LifespanWatch:
@@ -237,6 +249,7 @@ def serve(
     options: HttpOptions | None = None,
     drain_timeout_s: float = 15.0,
     on_ready: Callable[[Address], None] | None = None,
+    ends_process: bool = False,
 ) -> int:
     """Serve ``app`` until SIGTERM or SIGINT, and drain ``gateway`` first. Call it in the main thread.
 
@@ -249,6 +262,7 @@ def serve(
         options: the HTTP side; the defaults if None.
         drain_timeout_s: from the signal to the end, in seconds; 0 stops without waiting for anybody.
         on_ready: called once with the HTTP address, when listeners and HTTP accept.
+        ends_process: leave the signal handlers in place, which by then do nothing; for a process that ends at once.
 
     Returns:
         The exit status: 0 after an orderly stop, 128 plus the signal's number if a second signal cut it short.
@@ -270,6 +284,7 @@ def serve(
     start_filter = _UvicornFilter(server)
     uvicorn_logger = logging.getLogger("uvicorn.error")
     uvicorn_logger.addFilter(start_filter)
+    before = {sig: signal.getsignal(sig) for sig in SIGNALS}
     try:
         _run(server, bound)
     except SystemExit:
@@ -278,6 +293,10 @@ def serve(
     finally:
         uvicorn_logger.removeFilter(start_filter)
         bound.close()
+        if not ends_process and threading.current_thread() is threading.main_thread():
+            for sig, handler in before.items():
+                if handler is not None:  # one that was not installed from Python
+                    signal.signal(sig, handler)
     if server.is_forced:
         _logger.warning("stopped at once by a second signal")
         return 128 + (server.stopped_by or 0)
@@ -330,6 +349,10 @@ def exit_process(status: int) -> NoReturn:
 
     Python waits for such threads for ever; here they are left behind once everything is flushed.
     """
+    if threading.current_thread() is threading.main_thread():
+        for sig in SIGNALS:
+            # Python's own end takes a moment, in which the default would turn an orderly status into the signal's.
+            signal.signal(sig, signal.SIG_IGN)
     others = [t for t in threading.enumerate() if t is not threading.current_thread() and not t.daemon]
     until = time.monotonic() + LEFT_BEHIND_S
     for thread in others:  # idle ones have been told to end, and do so in a moment

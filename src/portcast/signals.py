@@ -11,11 +11,15 @@ import asyncio
 import logging
 import signal
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from types import FrameType
 from typing import Any
 
 Handler = Callable[[int, FrameType | None], Any]
+
+ONE_SIGNAL_S = 0.2
+"""The same signal again within this time is the same stop, as in `portcast.server`."""
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -37,7 +41,8 @@ class SignalDrain:
         self._installed: dict[int, tuple[Handler, Handler]] = {}
         """By signal, our handler and the one that it stands before."""
         self._task: asyncio.Task[None] | None = None
-        self._has_begun = False
+        self._begun_by: int | None = None
+        self._begun_at = 0.0
         self._is_over = False
 
     def install(self) -> None:
@@ -77,11 +82,13 @@ class SignalDrain:
         def handle(number: int, frame: FrameType | None) -> None:
             if self._is_over:
                 previous(number, frame)
-            elif self._has_begun:
+            elif number == self._begun_by and time.monotonic() - self._begun_at < ONE_SIGNAL_S:
+                pass
+            elif self._begun_by is not None:
                 loop.call_soon_threadsafe(self._hurry)
                 previous(number, frame)
             else:
-                self._has_begun = True
+                self._begun_by, self._begun_at = number, time.monotonic()
                 loop.call_soon_threadsafe(self._begin, number, previous)
 
         return handle

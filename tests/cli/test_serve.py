@@ -19,6 +19,7 @@ from websockets.sync.client import connect
 
 from cli.processes import LIMIT_S, environment, run, running, serving, wait_until
 from portcast.cli.serve import make_gateway
+from portcast.server import ONE_SIGNAL_S
 from portcast.settings import load_settings
 
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -165,10 +166,20 @@ def test_a_second_signal_stops_at_once() -> None:
         connection.sendall(b"x\n")
         gateway.command.process.send_signal(signal.SIGINT)
         gateway.command.err.wait("drain started")
+        time.sleep(ONE_SIGNAL_S)
         begun = time.monotonic()
         code = gateway.command.stop(signal.SIGINT)
         assert code in (0, 130)  # the drain may have been quicker
         assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize("gap_s", [0.0005, 0.02, 0.1, 0.15, 0.25])
+def test_two_signals_to_an_idle_gateway_end_in_order(gap_s: float) -> None:
+    """Whatever comes after the drain, until the process is gone, changes nothing."""
+    with serving() as gateway:
+        gateway.command.process.send_signal(signal.SIGTERM)
+        time.sleep(gap_s)
+        assert gateway.command.stop(signal.SIGTERM) == 0
 
 
 def test_tail_simulate_and_send_against_a_gateway() -> None:

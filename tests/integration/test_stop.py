@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from gateway_serving import Uvicorn, is_open, uvicorn_process, wait_until
+from portcast.signals import ONE_SIGNAL_S
 
 APP = """
 import asyncio
@@ -169,6 +170,7 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path, loop: str) -> None:
         feeding.sendall((b"x" * 60_000 + b"\n") * 80)
         app.server.signal()
         wait_until(lambda: not is_open(app.relay), "the listener to close")
+        time.sleep(ONE_SIGNAL_S)
         app.server.signal()
         app.ended_within(4)
 

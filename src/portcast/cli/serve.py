@@ -80,6 +80,7 @@ def run(settings: Settings) -> None:
         options=settings.http_options,
         drain_timeout_s=settings.gateway.drain_timeout_s,
         on_ready=lambda http: announce(settings, gateway, http),
+        ends_process=True,
     )
     server.exit_process(status)
 
