@@ -34,6 +34,7 @@ class Sample:
     wait_s: float = field(default=1.0, metadata={"minimum": 0, "maximum": 3600})
     size_bytes: int = field(default=10, metadata={"minimum": 1})
     count: int = 3
+    pause_s: float = 1.0
     share: float = 0.5
     is_on: bool = False
     color: Literal["red", "green"] = "red"
@@ -92,6 +93,11 @@ def test_written_values_become_typed_ones(name: str, written: Any, value: object
         ("wait", float("nan"), "is not a finite number"),
         ("wait", float("inf"), "is not a finite number"),
         ("wait", "2h", "7200 is too large; at most 3600"),
+        ("wait", "9" * 400, "is too large a number"),
+        ("size_bytes", "99999999999999GiB", "is too large; at most 1.09951e+12"),
+        ("count", "99999999999999", "1e+14 is too large; at most 2.14748e+09"),
+        ("pause", "1e9d", "is not a number"),
+        ("pause", "4000d", "3.456e+08 is too large; at most 3.1536e+08"),
         ("wait", "-1", "-1 is too small; at least 0"),
         ("wait", True, "is not a number"),
         ("wait", [1], "is not a number"),
@@ -141,6 +147,7 @@ def test_conversion_names_the_key_that_it_is_given() -> None:
     ("cls", "values"),
     [
         (ListenerOptions, {"backlog": 0}),
+        (ListenerOptions, {"backlog": 99_999_999_999_999}),
         (ListenerOptions, {"idle_timeout_s": float("nan")}),
         (TopicOptions, {"patience_s": -1}),
         (GatewayOptions, {"flush_duty": 1.5}),

@@ -27,6 +27,7 @@ from portcast.errors import ConfigurationError
 
 __all__ = [
     "DEFAULT_LISTEN",
+    "MOST_SECONDS",
     "Address",
     "GatewayOptions",
     "HttpOptions",
@@ -50,6 +51,12 @@ __all__ = [
 
 DEFAULT_LISTEN = ("8001", "8002", "8003")
 """The tutorial's three ports."""
+
+MOST_SECONDS = 10 * 365 * 86_400.0
+"""Ten years: as good as no deadline, and all clocks and timers can express it."""
+MOST_BYTES = 1 << 40
+MOST_COUNT = (1 << 31) - 1
+"""What a C ``int`` holds: some numbers go to the system as they are."""
 
 Value = str | int | float | bool
 """What an option can be before it is converted: text from a URL or the environment, or a typed TOML value."""
@@ -79,7 +86,8 @@ class ListenerOptions(_Checked):
     """Limits and deadlines of one listener and its connections."""
 
     backlog: int = field(
-        default=1024, metadata={"help": "connections that the kernel holds until they are accepted", "minimum": 1}
+        default=1024,
+        metadata={"help": "connections that the kernel holds until they are accepted", "minimum": 1, "maximum": 65_535},
     )
     max_connections: int = field(
         default=0,
@@ -364,14 +372,24 @@ def _number(value: Value | list[Any], units: Mapping[str, float], key: str) -> f
     if match is None or match[2].lower() not in units:
         known = ", ".join(filter(None, units))
         raise ConfigurationError(key, f"{value!r} is not a number", f"units: {known}" if known else "")
-    return float(match[1]) * units[match[2].lower()]
+    number = float(match[1]) * units[match[2].lower()]
+    if not math.isfinite(number):  # some hundred digits
+        raise ConfigurationError(key, "is too large a number")
+    return number
+
+
+def _most_of(f: Field[Any]) -> float:
+    """Return the largest value of an option that names none: enough for anything, and systems can take it."""
+    if f.name.endswith("_s"):
+        return MOST_SECONDS
+    return MOST_BYTES if f.name.endswith("bytes") else MOST_COUNT
 
 
 def _check_range(f: Field[Any], number: float, key: str) -> None:
-    minimum, maximum = f.metadata.get("minimum"), f.metadata.get("maximum")
+    minimum, maximum = f.metadata.get("minimum"), f.metadata.get("maximum", _most_of(f))
     if minimum is not None and not number >= minimum:  # written so that NaN is refused
         raise ConfigurationError(key, f"{number:g} is too small", f"at least {minimum:g}")
-    if maximum is not None and not number <= maximum:
+    if not number <= maximum:
         raise ConfigurationError(key, f"{number:g} is too large", f"at most {maximum:g}")
 
 

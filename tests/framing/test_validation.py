@@ -7,7 +7,7 @@ import pytest
 from portcast.errors import ConfigurationError
 from portcast.framing.base import DEFAULT_MAX_FRAME
 from portcast.framing.line import Ending
-from portcast.framing.validation import check_at_least, check_choice, check_not_empty, fit_bound, size_text
+from portcast.framing.validation import MOST, check_at_least, check_choice, check_not_empty, fit_bound, size_text
 
 
 def test_choice_lists_the_choices() -> None:
@@ -22,6 +22,13 @@ def test_at_least() -> None:
     check_at_least("size", 1, 1)
     with pytest.raises(ConfigurationError, match="size: 0 is too small; use at least 1"):
         check_at_least("size", 0, 1)
+
+
+def test_there_is_a_most() -> None:
+    """A bound of millions of terabytes is none."""
+    check_at_least("max_frame", MOST, 1)
+    with pytest.raises(ConfigurationError, match=r"max_frame: 1\.073742e\+09 is too large; use at most 1073741824"):
+        check_at_least("max_frame", MOST + 1, 1)
 
 
 @pytest.mark.parametrize(("value", "problem"), [(b"", "is empty"), ("#", "expected bytes, not str")])

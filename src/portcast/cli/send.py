@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 import click
 
+from portcast.cli.numbers import FiniteRange
 from portcast.cli.summary import connectable
 from portcast.config import Address, parse_address
 from portcast.errors import PortcastError
@@ -35,7 +36,7 @@ Examples:
 @click.argument("address", metavar="ADDRESS")
 @click.option(
     "--rate",
-    type=click.FloatRange(0, min_open=True),
+    type=FiniteRange(0.001, 1_000_000),
     metavar="N",
     help="Send N lines a second. Without it, bytes go out as they come and as fast as the gateway takes them.",
 )

@@ -12,9 +12,10 @@ import click
 
 from portcast.cli.backoff import Backoff
 from portcast.cli.fleet import Thermometer
+from portcast.cli.numbers import FiniteRange
 from portcast.cli.send import connect_problem
 from portcast.cli.summary import connectable
-from portcast.config import Address, parse_address
+from portcast.config import MOST_SECONDS, Address, parse_address
 from portcast.errors import PortcastError
 
 TICK_S = 0.01
@@ -39,7 +40,7 @@ Examples:
     "--rate",
     default=1.0,
     show_default=True,
-    type=click.FloatRange(0, min_open=True),
+    type=FiniteRange(0.001, 10_000),
     metavar="R",
     help="Readings per second of each device.",
 )
@@ -48,7 +49,7 @@ Examples:
 )
 @click.option(
     "--duration",
-    type=click.FloatRange(0, min_open=True),
+    type=FiniteRange(0.001, int(MOST_SECONDS)),
     metavar="SECONDS",
     help="Stop after so long. Without it, go on until Ctrl-C.",
 )

@@ -19,14 +19,20 @@ def check_choice(key: str, value: str, choices: object) -> None:
         raise ConfigurationError(key, f"{value!r} is not a choice", "use one of " + ", ".join(allowed))
 
 
+MOST = 1 << 30
+"""Largest number that any framing takes: a frame of 1 GiB. What is larger is a slip of the pen, and no bound."""
+
+
 def check_at_least(key: str, value: int, least: int) -> None:
-    """Refuse a number below ``least``.
+    """Refuse a number below ``least`` or above `MOST`.
 
     Raises:
-        ConfigurationError: ``value < least``.
+        ConfigurationError: ``value`` is not in that range.
     """
     if value < least:
         raise ConfigurationError(key, f"{value} is too small", f"use at least {least}")
+    if value > MOST:
+        raise ConfigurationError(key, f"{value:.7g} is too large", f"use at most {MOST}")
 
 
 def check_not_empty(key: str, value: bytes) -> None:
