@@ -199,7 +199,7 @@ def test_tail_simulate_and_send_against_a_gateway() -> None:
 def test_tail_survives_a_restart() -> None:
     http, port = free_port(), free_port()
     where = ["--http", str(http), "--listen", f"{port}?topic=a"]
-    with running("tail", "a", "--url", f"http://127.0.0.1:{http}", "--history", "5") as follower:
+    with running("tail", "a", "--url", f"http://127.0.0.1:{http}", "--history", "5", "--wait") as follower:
         follower.err.wait("nothing listens there")
         for text in (b"one\n", b"two\n"):
             with running("serve", *where) as gateway:
@@ -214,7 +214,7 @@ def test_tail_survives_a_restart() -> None:
 def test_tail_ends_when_its_pipe_is_closed() -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    command = [sys.executable, "-m", "portcast", "tail", "--url", "http://127.0.0.1:1"]
+    command = [sys.executable, "-m", "portcast", "tail", "--wait", "--url", "http://127.0.0.1:1"]
     done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, env=environment(), timeout=15, check=False)
     os.close(writing)
     assert done.returncode == 0

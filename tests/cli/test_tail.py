@@ -116,7 +116,8 @@ async def test_it_connects_again_and_resumes(code: int, capsys: pytest.CaptureFi
 
 
 async def test_a_gateway_that_is_not_there_is_tried_again(capsys: pytest.CaptureFixture[str]) -> None:
-    follower = Follower("ws://127.0.0.1:1/ws?format=json&filter=a", "http://127.0.0.1:1", 0, line, Output())
+    """Only when told to wait: otherwise a mistyped port would look like a quiet gateway."""
+    follower = Follower("ws://127.0.0.1:1/ws?format=json&filter=a", "http://127.0.0.1:1", 0, line, Output(), waits=True)
     task = asyncio.create_task(follower.run())
     said: list[str] = []
 
@@ -128,6 +129,40 @@ async def test_a_gateway_that_is_not_there_is_tried_again(capsys: pytest.Capture
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
+
+
+async def _fails(port: int, host: str = "127.0.0.1") -> str:
+    url = f"http://{host}:{port}"
+    async with asyncio.timeout(5):
+        with pytest.raises(PortcastError) as failed:
+            await Follower(websocket_url(url, "a"), url, 0, line, Output()).run()
+    return str(failed.value)
+
+
+async def test_nobody_there_is_said_at_once() -> None:
+    """Status 1, as for every command that has nobody to talk to."""
+    assert await _fails(1) == (
+        "http://127.0.0.1:1: nothing listens there; is `portcast serve` running? (--wait waits for it)"
+    )
+    assert await _fails(1, "nobody.invalid") == "http://nobody.invalid:1: the host is not known"
+
+
+@pytest.mark.parametrize("how", ["silent", "closes", "answers"])
+async def test_a_device_port_is_told(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The likeliest wrong port accepts and waits for more, or closes, or sends what is not HTTP."""
+    monkeypatch.setattr("portcast.cli.tail.OPEN_S", 0.2)
+
+    async def device_port(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        if how == "silent":
+            await reader.read()
+        if how == "answers":
+            writer.write(b"$GPGGA,1\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(device_port, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        assert await _fails(port) == f"http://127.0.0.1:{port}: it does not speak HTTP; is it a device port?"
 
 
 async def test_a_broken_connection_is_tried_again(capsys: pytest.CaptureFixture[str]) -> None:
@@ -152,7 +187,10 @@ async def test_a_request_that_is_wrong_is_not_repeated() -> None:
     assert len(seen) == 1
 
 
-@pytest.mark.parametrize(("status", "is_final"), [(HTTPStatus.NOT_FOUND, True), (HTTPStatus.BAD_GATEWAY, False)])
+@pytest.mark.parametrize(
+    ("status", "is_final"),
+    [(HTTPStatus.NOT_FOUND, True), (HTTPStatus.FORBIDDEN, True), (HTTPStatus.BAD_GATEWAY, False)],
+)
 async def test_an_answer_that_is_no_websocket(
     status: HTTPStatus, is_final: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -172,7 +210,9 @@ async def test_an_answer_that_is_no_websocket(
         task.cancel()
         with suppress(asyncio.CancelledError):
             if is_final:
-                with pytest.raises(PortcastError, match="is this the address of a gateway"):
+                with pytest.raises(
+                    PortcastError, match="allowed_hosts" if status == 403 else "is this a gateway's address"
+                ):
                     await task
             else:
                 await task

@@ -76,7 +76,8 @@ def test_a_line_for_a_program(data: bytes, key: str, value: str) -> None:
     [
         (Gap(1, True), "1 publication is lost"),
         (Gap(5, True), "5 publications are lost"),
-        (Gap(1, False), "at least 1 publications are lost"),
+        (Gap(1, False), "the gateway was restarted: what came meanwhile is unknown"),
+        (Gap(3, False), "at least 3 publications are lost"),
     ],
 )
 def test_a_gap_in_words(gap: Gap, sentence: str) -> None:

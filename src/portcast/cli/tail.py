@@ -8,12 +8,13 @@ import stat
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TextIO
+from socket import gaierror
+from typing import Any, TextIO
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import click
-from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus
 
 from portcast.cli.backoff import Backoff
 from portcast.cli.tail_view import Gap, Received, gap_sentence, json_line, parse_message, text_line
@@ -24,6 +25,9 @@ from portcast.topics import validate_filter
 
 MOST_HISTORY = 300
 """What a gateway replays at most in one go."""
+
+OPEN_S = 5.0
+"""For a gateway to answer; one that is there does within milliseconds."""
 
 BAD_REQUEST = 4400
 """The gateway's close code for a request that would be refused again."""
@@ -48,19 +52,22 @@ In FILTER, + stands for one level of a topic and a final # for the rest; quote t
     metavar="N",
     help="Begin with the newest N publications that the gateway still has.",
 )
+@click.option("--wait", "waits", is_flag=True, help="Wait for a gateway that is not there yet, instead of giving up.")
 @click.option("--json", "is_json", is_flag=True, help="Print one JSON object per publication instead of text.")
-def tail(topic_filter: str, url: str, history: int, is_json: bool) -> int:
+def tail(topic_filter: str, url: str, history: int, waits: bool, is_json: bool) -> int:
     """Print what is published on the topics that match FILTER, live.
 
     Each line is a time, a topic and what the device sent; control characters are shown escaped. When the gateway goes
     away, tail connects again by itself and catches up from history; if something was lost for good it says how much,
-    on standard error. Stop it with Ctrl-C.
+    on standard error. Stop it with Ctrl-C. If there is no gateway to begin with, the exit status is 1.
     """
     try:
         validate_filter(topic_filter)
     except TopicError as error:
         raise ConfigurationError(f"FILTER {topic_filter!r}", error.problem) from error
-    follower = Follower(websocket_url(url, topic_filter), url, history, json_line if is_json else text_line)
+    follower = Follower(
+        websocket_url(url, topic_filter), url, history, json_line if is_json else text_line, waits=waits
+    )
     # A topic may hold characters that this terminal's encoding has not.
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -103,7 +110,14 @@ class Follower:
     """
 
     def __init__(
-        self, websocket: str, url: str, history: int, line: Callable[[Received], str], output: TextIO | None = None
+        self,
+        websocket: str,
+        url: str,
+        history: int,
+        line: Callable[[Received], str],
+        output: TextIO | None = None,
+        *,
+        waits: bool = False,
     ) -> None:
         """Prepare.
 
@@ -113,6 +127,7 @@ class Follower:
             history: publications to begin with.
             line: makes a line of a publication.
             output: standard output if None.
+            waits: try again also when the very first try fails.
         """
         self.is_pipe_closed = False
         self._websocket = websocket
@@ -123,6 +138,9 @@ class Follower:
         self._is_loopback = Address("tcp", urlsplit(websocket).hostname or "").is_loopback
         self._resume_id = ""
         self._is_away = False
+        self._gives_up = not waits
+        """Until it was connected once: what fails then is a mistake, and later an interruption."""
+        self._has_reached = False
         self._lines: list[str] = []
         self._closed = asyncio.Event()
 
@@ -170,30 +188,35 @@ class Follower:
             except InvalidStatus as error:
                 status = error.response.status_code
                 if status < 500:
-                    raise PortcastError(
-                        f"{self._url}: answered {status} to a WebSocket; is this the address of a gateway?"
-                    ) from error
+                    hint = "does its http.allowed_hosts name it?" if status == 403 else "is this a gateway's address?"
+                    raise PortcastError(f"{self._url}: answered {status} to a WebSocket; {hint}") from error
                 reason = f"it answered {status}"
             except ConnectionClosed as error:
                 if error.rcvd is not None and error.rcvd.code == BAD_REQUEST:
                     raise PortcastError(f"{self._url}: {error.rcvd.reason}") from error
                 reason = _close_text(error)
             except (OSError, InvalidHandshake, TimeoutError) as error:
-                reason = _reason_text(error)
+                reason = self._problem(error)
+                if self._gives_up:
+                    raise PortcastError(f"{self._url}: {reason}") from error
             self._is_away = True
             delay = backoff.next_s()
             _say(f"{self._url}: {reason}; trying again in {delay:.1f} s")
             await asyncio.sleep(delay)
 
     async def _follow_once(self, backoff: Backoff) -> None:
+        self._has_reached = False
         place = f"since={quote(self._resume_id)}" if self._resume_id else f"history={self._history}"
         async with connect(
             f"{self._websocket}&{place}",
             compression=None,
+            open_timeout=OPEN_S,
+            create_connection=self._reached,  # type: ignore[arg-type]  # documented: a class or what makes one
             proxy=None if self._is_loopback else True,  # a proxy of the environment does not reach this machine
             max_size=64 * 2**20,  # the largest frame that a gateway may be told to accept, and then some
             user_agent_header="portcast tail",
         ) as websocket:
+            self._gives_up = False
             if self._is_away:
                 self._is_away = False
                 _say(f"{self._url}: connected again")
@@ -205,6 +228,19 @@ class Follower:
                     backoff.reset()
                     self._take(received)
             raise ConnectionClosed(websocket.protocol.close_rcvd, None)
+
+    def _reached(self, *arguments: Any, **options: Any) -> ClientConnection:
+        self._has_reached = True  # somebody accepted; what fails now is the handshake
+        return ClientConnection(*arguments, **options)
+
+    def _problem(self, error: Exception) -> str:
+        if isinstance(error, gaierror):
+            return "the host is not known"
+        if self._has_reached and isinstance(error, (TimeoutError, InvalidMessage, ConnectionResetError)):
+            return "it does not speak HTTP; is it a device port?"
+        if isinstance(error, ConnectionRefusedError) and self._gives_up:
+            return "nothing listens there; is `portcast serve` running? (--wait waits for it)"
+        return _reason_text(error)
 
     def _take(self, publication: Received) -> None:
         self._resume_id = publication.resume_id

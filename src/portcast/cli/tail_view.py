@@ -96,6 +96,7 @@ def json_line(publication: Received) -> str:
 
 def gap_sentence(gap: Gap) -> str:
     """Return a gap in words."""
-    if gap.missed == 1 and gap.is_exact:
-        return "1 publication is lost"
+    if gap.missed == 1:
+        # With a new process the numbers begin anew, and all that it can say is that there may have been something.
+        return "1 publication is lost" if gap.is_exact else "the gateway was restarted: what came meanwhile is unknown"
     return f"{'' if gap.is_exact else 'at least '}{gap.missed} publications are lost"
