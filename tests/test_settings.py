@@ -194,6 +194,11 @@ def test_variables_that_kubernetes_sets_for_a_service_are_ignored(name: str, val
         ),
         ({"PORTCAST_HTTP_PORT": "9000"}, "unknown option 'PORTCAST_HTTP_PORT'"),
         ({"PORTCAST_DRAIN_TIMEOUT": "soon"}, "PORTCAST_DRAIN_TIMEOUT: 'soon' is not a number"),
+        ({"PORTCAST_HTTP_ALLOWED_ORIGINS": "a.test"}, "PORTCAST_HTTP_ALLOWED_ORIGINS: 'a.test' is not an origin"),
+        (
+            {"PORTCAST_OUTBOX_HARD_MESSAGES": "9"},
+            "PORTCAST_OUTBOX_HARD_MESSAGES: 9 is below soft_messages, which is 512; raise it",
+        ),
         ({"PORTCAST_HTTP": "localhost"}, "PORTCAST_HTTP localhost: the port is missing"),
         ({"PORTCAST_LISTEN": "8001?x=1"}, "8001?x=1: unknown option 'x'"),
     ],
@@ -210,13 +215,17 @@ def test_mistakes_in_the_environment_name_the_variable(environment: dict[str, st
         ("lisen = []", "gateway.toml: unknown option 'lisen'; did you mean 'listen'?"),
         ("[gatway]", "gateway.toml: unknown option 'gatway'; did you mean 'gateway'?"),
         ("[gateway]\ndrain = 1", "gateway.toml: [gateway]: unknown option 'drain'"),
+        ("[http]\nadress = 'x'", "gateway.toml: [http]: unknown option 'adress'; did you mean 'address'?"),
+        ("[http]\nallowed_origins = ['a.test']", "gateway.toml: [http]: allowed_origins: 'a.test' is not an origin"),
         ("[http]\nport = 1", "gateway.toml: [http]: unknown option 'port'"),
         ("gateway = 1", "gateway.toml: [gateway]: 1 is not a table"),
         ("[gateway]\ndrain_timeout = -1", "[gateway]: drain_timeout: -1 is too small; at least 0"),
         ("[gateway]\ndrain_timeout = nan", "[gateway]: drain_timeout: nan is not a finite number"),
         ("[history]\npublications = -1", "[history]: publications: -1 is too small"),
         ("listen = '8001'", "gateway.toml: listen: must be a list"),
-        ("listen = [[8001]]", "gateway.toml: listen: must be a list"),
+        ("listen = [[8001]]", "gateway.toml: listen: [8001] must be text or a port number"),
+        ("listen = [true]", "gateway.toml: listen: true must be text or a port number"),
+        ("http = '8010x'", "8010x: the port is missing; HTTP takes HOST:PORT"),
         ("listen = ['8001?topc=a']", "8001?topc=a: unknown option 'topc'; did you mean 'topic'?"),
         ("[listener]\nurl = 8001", "gateway.toml: listener: must be a list of tables; write [[listener]]"),
         ("listener = [1]", "gateway.toml: [[listener]] 1: 1 is not a table"),
@@ -235,7 +244,10 @@ def test_mistakes_in_the_environment_name_the_variable(environment: dict[str, st
             "listen = ['8000']",
             "listener tcp://127.0.0.1:8000: its port is taken by the HTTP address http://127.0.0.1:8000",
         ),
-        ("[outbox]\nsoft_bytes = '2MiB'", "outbox: soft_bytes: 2097152 is above hard_bytes, which is 1048576"),
+        (
+            "[outbox]\nsoft_bytes = '2MiB'",
+            "gateway.toml: [outbox]: soft_bytes: 2097152 is above hard_bytes, which is 1048576",
+        ),
     ],
 )
 def test_mistakes_in_the_file_name_the_file_and_the_key(file: Path, text: str, words: str) -> None:
@@ -244,6 +256,13 @@ def test_mistakes_in_the_file_name_the_file_and_the_key(file: Path, text: str, w
         load_settings(file)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_limits_that_cross_name_the_strongest_place(file: Path) -> None:
+    """The command line is what to change, even if the file says something too."""
+    file.write_text("[outbox]\nsoft_bytes = '2MiB'")
+    with pytest.raises(ConfigurationError, match=r"^--outbox-soft-bytes: 3145728 is above"):
+        load_settings(file, arguments={"outbox_soft_bytes": "3MiB"})
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

@@ -281,9 +281,12 @@ def from_options(cls: type[D], options: Mapping[str, Value], key: str, base: D |
         if name not in known:
             raise unknown_option(key, name, known)
         values[known[name].name] = convert(cls, known[name], value, f"{key}: {name}")
-    if base is not None:
-        return replace(base, **values)
-    return cls(**values)
+    try:
+        return replace(base, **values) if base is not None else cls(**values)
+    except ConfigurationError as error:
+        # Checks of the dataclass name the field as Python writes it: "HttpOptions.allowed_origins".
+        name = error.key.partition(".")[2].removesuffix("_s")
+        raise ConfigurationError(f"{key}: {name}" if name in known else key, error.problem, error.hint) from error
 
 
 def unknown_option(key: str, name: str, known: Mapping[str, object]) -> ConfigurationError:

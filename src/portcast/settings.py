@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -160,36 +161,49 @@ def load_settings(
         ConfigurationError: the file cannot be read, a name is unknown, a value does not fit, or addresses collide.
     """
     settings = Settings()
-    if file is not None:
-        settings = _with_document(settings, _read(Path(file)), str(file))
+    document = _read(Path(file)) if file is not None else {}
+    settings = _with_document(settings, document, str(file))
     settings = _with_environment(settings, environment or {})
     settings = _with_arguments(settings, arguments or {})
     if http is not None:
         settings = replace(settings, http=_http_address(http, "--http"))
     if listen:
         settings = replace(settings, listeners=tuple(listener_from_url(url) for url in listen))
-    check_settings(settings)
+    check_addresses(settings.listeners, settings.http)
+    _check_outbox(settings.outbox, partial(_place, document, str(file), environment or {}, arguments or {}))
     return settings
 
 
-def check_settings(settings: Settings) -> None:
-    """Check what the single options cannot know of each other.
-
-    Raises:
-        ConfigurationError: two addresses cannot both be bound, two listeners have one name, or a soft limit is above
-            its hard limit.
-    """
-    check_addresses(settings.listeners, settings.http)
+def _check_outbox(outbox: OutboxLimits, place: Callable[[str], str]) -> None:
+    """Check that no soft limit is above its hard one; ``place`` tells where an option was written, if it was."""
     for soft, hard in (("soft_bytes", "hard_bytes"), ("soft_messages", "hard_messages")):
-        low, high = getattr(settings.outbox, soft), getattr(settings.outbox, hard)
+        low, high = getattr(outbox, soft), getattr(outbox, hard)
+        if low > high and place(soft):
+            raise ConfigurationError(place(soft), f"{low} is above {hard}, which is {high}", "lower it")
         if low > high:
-            raise ConfigurationError(f"outbox: {soft}", f"{low} is above {hard}, which is {high}", "lower it")
+            raise ConfigurationError(place(hard) or hard, f"{high} is below {soft}, which is {low}", "raise it")
+
+
+def _place(
+    document: Mapping[str, Any], file: str, environment: Mapping[str, str], arguments: Mapping[str, str], name: str
+) -> str:
+    """Return where an option of the outbox was written, the strongest place; empty if nowhere."""
+    option = next(one for one in OPTIONS if one.section.table == "outbox" and one.name == name)
+    if option.parameter in arguments:
+        return option.flag
+    if environment.get(option.variable):
+        return option.variable
+    return f"{file}: [outbox]: {name}" if name in document.get("outbox", {}) else ""
 
 
 def _http_address(text: object, key: str) -> Address:
     if not isinstance(text, (str, int)) or isinstance(text, bool):
         raise ConfigurationError(key, f"{text!r} is not an address", "write HOST:PORT")
-    address = parse_address(str(text).removeprefix("http://").removesuffix("/"), f"{key} {text}")
+    try:
+        address = parse_address(str(text).removeprefix("http://").removesuffix("/"), f"{key} {text}")
+    except ConfigurationError as error:
+        # Of all the forms that an address may have, HTTP takes one only.
+        raise ConfigurationError(error.key, error.problem, "HTTP takes HOST:PORT") from error
     if address.scheme != "tcp":
         raise ConfigurationError(f"{key} {text}", "HTTP is served on TCP only", "write HOST:PORT")
     return address
@@ -233,6 +247,10 @@ def _take_http_address(table: object, key: str, changes: dict[str, Any]) -> obje
     """Return the ``[http]`` table without its address; ``http = "HOST:PORT"`` is short for an address alone."""
     if not isinstance(table, Mapping):
         table = {"address": table}
+    known = {"address": None, **dict.fromkeys(option_names(HttpOptions))}
+    for name in table:
+        if name not in known:
+            raise unknown_option(key, name, known)
     if "address" in table:
         changes["http"] = _http_address(table["address"], f"{key}: address")
     return {name: value for name, value in table.items() if name != "address"}
@@ -246,9 +264,12 @@ def _table(value: object, key: str) -> Mapping[str, Any]:
 
 def _short_listeners(document: Mapping[str, Any], file: str) -> Iterator[ListenerConfig]:
     items = document.get("listen", [])
-    if not isinstance(items, list) or not all(isinstance(item, (str, int)) for item in items):
+    if not isinstance(items, list):
         raise ConfigurationError(f"{file}: listen", "must be a list of addresses", 'write listen = ["8001", "8002"]')
     for item in items:
+        if not isinstance(item, (str, int)) or isinstance(item, bool):
+            shown = str(item).lower() if isinstance(item, bool) else repr(item)
+            raise ConfigurationError(f"{file}: listen", f"{shown} must be text or a port number")
         yield listener_from_url(str(item))
 
 
@@ -301,4 +322,8 @@ def _with_arguments(settings: Settings, arguments: Mapping[str, str]) -> Setting
 def _with_option(settings: Settings, option: Option, value: str, key: str) -> Settings:
     old = getattr(settings, option.section.attribute)
     converted = convert(option.section.cls, option.field, value, key)
-    return replace(settings, **{option.section.attribute: replace(old, **{option.field.name: converted})})
+    try:
+        changed = replace(old, **{option.field.name: converted})
+    except ConfigurationError as error:  # its dataclass knows its own name for it only
+        raise ConfigurationError(key, error.problem, error.hint) from error
+    return replace(settings, **{option.section.attribute: changed})

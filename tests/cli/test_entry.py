@@ -51,6 +51,8 @@ def test_every_command_has_an_example(command: str, capsys: pytest.CaptureFixtur
         (["serve", "--htp", "1"], "portcast: error: No such option '--htp'"),
         (["srve"], "portcast: error: No such command 'srve'"),
         (["check"], "portcast: error: Missing argument 'FILE'; see portcast check --help"),
+        (["serve", "--listen"], "portcast: error: Option '--listen' requires an argument; see portcast serve --help"),
+        (["--nope"], "portcast: error: No such option '--nope'; see portcast --help"),
         (["simulate", "--devices", "0"], "portcast: error: Invalid value for '--devices'"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -51,7 +52,14 @@ def test_a_gateway_without_tcp_listeners() -> None:
     block = start_block(parse_address("8000"), [Shown(parse_address("unix:///run/x.sock"))], LIMITS)
     assert "unix:///run/x.sock" in block
     assert "nc" not in block
-    assert "no listeners" in start_block(parse_address("8000"), [], LIMITS)
+    assert "no listener: no device can connect" in start_block(parse_address("8000"), [], LIMITS)
+
+
+def test_a_report_without_listeners_says_so(tmp_path: Path) -> None:
+    """``listen = []`` may be meant, for an HTTP-only gateway, but is not passed over."""
+    file = tmp_path / "gateway.toml"
+    file.write_text("listen = []")
+    assert "listener   none: no device can connect" in settings_report(load_settings(file), LIMITS)
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def _status(arguments: Sequence[str] | None) -> int:
         if error.ctx is not None and isinstance(error, click.exceptions.NoArgsIsHelpError):
             click.echo(error.ctx.get_help(), err=True)
             return 2
-        command = error.ctx.command_path if error.ctx is not None else "portcast"
+        command = error.ctx.command_path if error.ctx is not None else _command_in(arguments)
         return _fail(f"{error.format_message().rstrip('.')}; see {command} --help", 2)
     except click.ClickException as error:
         return _fail(error.format_message(), 1)
@@ -77,6 +77,12 @@ def _status(arguments: Sequence[str] | None) -> int:
         discard_stdout()
         return 0
     return result if isinstance(result, int) else 0
+
+
+def _command_in(arguments: Sequence[str] | None) -> str:
+    """Return the command that was meant; click's parser of options forgets it."""
+    words = sys.argv[1:] if arguments is None else arguments
+    return " ".join(["portcast", *[word for word in words if word in portcast.commands][:1]])
 
 
 def _run(arguments: Sequence[str]) -> object:

@@ -60,7 +60,7 @@ def start_block(http: Address, listeners: Sequence[ListenerView], limits: Limits
     url = page_url(http)
     rows = [(item.address.url, f"{describe(item.framing)} → {item.target}") for item in listeners]
     lines = [f"portcast {__version__}", *_labelled("live page", [url])]
-    lines += _labelled("devices", list(_columns(rows)) or ["no listeners"])
+    lines += _labelled("devices", list(_columns(rows)) or ["no listener: no device can connect"])
     lines += _labelled("limits", [limits_text(limits)])
     if not http.is_loopback:
         lines += _labelled(
@@ -105,6 +105,8 @@ def page_url(http: Address) -> str:
 def settings_report(settings: Settings, limits: Limits) -> str:
     """Return every effective setting, one per line; those that are not the default are marked ``*``."""
     lines = [f"http       http://{settings.http.host_port}", f"limits     {limits_text(limits)}", ""]
+    if not settings.listeners:
+        lines += ["listener   none: no device can connect", ""]
     for listener in settings.listeners:
         lines.append(f"listener   {listener.address}")
         lines += _rows(_listener_rows(listener))
