@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 
 import pytest
 
@@ -223,6 +224,21 @@ class TestFailures:
             (failed,) = it.events.of(HandlerFailed)
             assert (failed.connection_id, failed.listener) == (connection.id, it.listener.name)
             assert (failed.handler, str(failed.error)) == ("on_reading", "no such sensor")
+            assert not connection.is_closing
+
+    async def test_a_handler_that_exits_costs_its_message(self) -> None:
+        """asyncio would let `SystemExit` end the loop, without a drain and with everybody else's messages."""
+
+        async def work(frame: bytes, connection: Connection) -> None:
+            if frame == b"bad":
+                sys.exit(3)
+
+        handler = FakeHandler(work)
+        async with serving(handling(handler)) as it:
+            device, connection = await it.connected()
+            await talk(device, "bad", "good")
+            await eventually(lambda: handler.frames == [b"bad", b"good"])
+            assert failures(it.events) == ["SystemExit: 3"]
             assert not connection.is_closing
 
     async def test_a_frame_that_the_codec_refuses_costs_that_frame(self) -> None:
@@ -467,6 +483,19 @@ class TestPerConnection:
             closed = it.events.closed
             assert (closed.reason, closed.detail) == ("handler_failed", "LookupError in on_reading")
             assert failures(it.events) == ["LookupError: gone"]
+
+    async def test_exiting_ends_the_connection_and_not_the_process(self) -> None:
+        """As raising does; told under another name, because a task must not end with `SystemExit`."""
+
+        async def run(connection: Connection) -> None:
+            sys.exit("enough")
+
+        async with serving(handling(FakeHandler(run=run))) as it:
+            device = await it.connect()
+            await device.receive_all()
+            await it.until_done()
+            assert it.events.closed.reason == "handler_failed"
+            assert failures(it.events) == ["RuntimeError: SystemExit: enough"]
 
     async def test_cancelling_a_receive_loses_no_frame(self) -> None:
         """A handler may wait with a timeout of its own."""

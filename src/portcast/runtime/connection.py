@@ -233,7 +233,7 @@ class Connection(asyncio.Protocol):
         """Take the frames that ``decode`` returns, then act on the error that it met."""
         try:
             frames = decode(*data)
-        except Exception as error:  # noqa: BLE001 - a user's decoder; this is a protocol callback
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's decoder; this is a protocol callback
             self.end("malformed", f"the framing raised {type(error).__name__}: {error}")
             return
         if frames and (self.frames or not self._is_refused(frames[0])):

@@ -194,6 +194,13 @@ class InboxConsumer:
         return frame
 
     async def _run(self) -> None:
+        try:
+            await self._run_session()
+        except SystemExit as error:
+            # A task passes it to the loop, which would end the process in the midst of everybody else's messages.
+            raise RuntimeError(f"SystemExit: {error}") from error
+
+    async def _run_session(self) -> None:
         session = self._handler.session(self._connection)
         failure: BaseException | None = None
         try:
@@ -226,7 +233,7 @@ class InboxConsumer:
         except CodecError as error:
             self._rejected(error)
             return
-        except Exception as error:  # noqa: BLE001 - a codec of the user's own may raise anything
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a codec of the user's own may raise anything
             self._failed(error)
             return
         self._bad_in_a_row = 0
@@ -238,7 +245,7 @@ class InboxConsumer:
             if task is None or task.cancelling():
                 raise
             self._failed(error)
-        except Exception as error:  # noqa: BLE001 - whatever a user's handler raises costs its message only
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - what a user's handler raises costs its message only
             self._failed(error)
 
     def _rejected(self, error: CodecError) -> None:
