@@ -95,9 +95,9 @@ def test_long_data_is_cut_until_opened(page: Page, serve: Serve) -> None:
 
 
 def test_control_characters_can_be_seen(page: Page, serve: Serve) -> None:
-    """A stray escape shows up as a picture of itself and not as nothing."""
+    """A stray escape shows up by its number and not as nothing."""
     serve.send(b"a\x1bb\x00c\n")
-    expect(page.locator("#rows .text")).to_have_text("a\u241bb\u2400c")
+    expect(page.locator("#rows .text")).to_have_text("a\\x1bb\\x00c")
 
 
 def test_markup_from_a_device_stays_text(page: Page, serve: Serve) -> None:
@@ -245,10 +245,13 @@ def test_the_page_reconnects_after_a_restart(page: Page, serve: Serve, watch: Wa
 def test_the_page_comes_back_without_help(page: Page, serve: Serve, watch: Watch) -> None:
     """No click is needed: the backoff alone finds the server again."""
     watch.is_offline_expected = True
+    expect(page.locator(".card .state").first).to_have_text("accepting")
     serve.stop()
     state(page, "waiting")
+    expect(page.locator(".card .state").first).to_have_text("unknown")
     serve.start()
     state(page, "live")
+    expect(page.locator(".card .state").first).to_have_text("accepting")
 
 
 def test_a_flood_leaves_the_page_responsive(page: Page, serve: Serve) -> None:
@@ -290,6 +293,15 @@ def _flood(serve: Serve, per_second: int, seconds: float) -> None:
 
 
 # --- looks ------------------------------------------------------------------------------------------------------------
+
+
+def test_data_is_shown_character_by_character(page: Page, serve: Serve) -> None:
+    """A ligature would make one sign of the two that the device sent."""
+    serve.send(b"-> !=\n")
+    expect(rows(page).first.locator(".text")).to_have_text("-> !=")
+    for place in ("#rows .text", "#filter", ".card h3"):
+        style = page.locator(place).first.evaluate("one => getComputedStyle(one).fontVariantLigatures")
+        assert style == "none", place
 
 
 def _background(page: Page) -> str:

@@ -71,11 +71,16 @@ export function hexDump(data) {
   return lines.join("\n");
 }
 
-/** Control characters as their pictures (␍, ␛): a stray one is what someone debugging a device looks for. */
+const NAMES = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
+
+/**
+ * Control characters as `\r` and `\x1b`, as `portcast tail` and the log write them: a stray one is what someone debugging a
+ * device looks for, and their pictures (␛) cannot be read at this size.
+ */
 export function visible(text, keepLines = false) {
   // eslint-disable-next-line no-control-regex
-  return text.replace(/[\u0000-\u001f\u007f]/g, (character) => {
+  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, (character) => {
     if (keepLines && (character === "\n" || character === "\t")) return character;
-    return character === "\u007f" ? "\u2421" : String.fromCharCode(0x2400 + character.charCodeAt(0));
+    return NAMES[character] ?? `\\x${hexByte[character.charCodeAt(0)]}`;
   });
 }

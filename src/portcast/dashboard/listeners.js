@@ -82,6 +82,14 @@ class Card {
     this.#sample(listener.frames ?? 0, at);
   }
 
+  /** Nobody answers: whatever was true a moment ago, nothing is known now. */
+  forget() {
+    setText(this.#parts.state, "unknown");
+    this.root.dataset.state = "unknown";
+    this.root.classList.remove("busy");
+    setText(this.#parts.rate, "–");
+  }
+
   #sample(frames, at) {
     const before = this.#previous;
     this.#previous = { frames, at };
@@ -180,6 +188,7 @@ export class Listeners {
 
   #stale(error) {
     this.#list.classList.add("stale");
+    for (const card of this.#cards.values()) card.forget();
     this.#notice.hidden = false;
     const reason = error.message?.startsWith("HTTP ") ? error.message : "the server does not answer";
     setText(this.#notice, `Counters are not current: ${reason}.`);
