@@ -21,7 +21,7 @@ $(UV):
 	@rm -f .tools-pip.log
 
 .venv/.ready: $(UV) pyproject.toml requirements/dev.txt
-	@echo "setup: making .venv from requirements/dev.txt"
+	@echo "setup: making .venv from requirements/dev.txt (the first time takes about two minutes)"
 	@test -x $(PY) || $(UV) venv --quiet --python $(PYTHON) .venv
 	@$(UV) pip sync --quiet --python $(PY) --require-hashes requirements/dev.txt
 	@$(UV) pip install --quiet --python $(PY) --no-deps --no-build-isolation --editable .

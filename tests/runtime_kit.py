@@ -435,6 +435,7 @@ def make_listener(
     url: Address | None = None,
     framing: Framing | None = None,
     name: str | None = None,
+    target: str = "topic t",
     **options: Any,
 ) -> Listener:
     """Return a listener on a port that the system chooses, unless told otherwise."""
@@ -442,7 +443,7 @@ def make_listener(
         name=name,
         address=url or Address("tcp", host="127.0.0.1", port=0),
         framing=framing or LineFraming(),
-        target="topic t",
+        target=target,
         options=ListenerOptions(**options),
         make_consumer=lambda connection: make(connection, registry, events),
         registry=registry,

@@ -86,8 +86,10 @@ def _set_options(bound: socket.socket) -> None:
 def http_error(url: str, address: Address, error: OSError) -> ListenError:
     """Return the error that says why the HTTP address cannot be had, and what to do."""
     if error.errno == errno.EADDRINUSE:
+        # Not the next port up: 8001 to 8003 are the devices'.
+        other = address.with_port(8080 if address.port != 8080 else 8888).host_port
         hint = (
-            "another program, perhaps another `portcast serve`, has it; stop that one or take another port with --http"
+            f"another program, perhaps another `portcast serve`, has it; stop that one or take another: --http {other}"
         )
         return ListenError(url, "the HTTP port is already in use", hint)
     if error.errno == errno.EACCES:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from portcast.cli.summary import Limits, connectable, limits_text, page_url, settings_report, start_block
+from portcast.cli.summary import Limits, connectable, limits_text, page_url, program, settings_report, start_block
 from portcast.config import Address, parse_address
 from portcast.framing import Framing, LineFraming
 from portcast.settings import load_settings
@@ -28,7 +28,7 @@ def test_the_block_says_where_and_how_much() -> None:
     assert "http://127.0.0.1:8000/" in block
     assert "tcp://127.0.0.1:8001  lines, lf, max 64 KiB → topic a" in block
     assert "10000 device connections, 20000 file descriptors, drain within 15s" in block
-    assert "nc -q1 127.0.0.1 8001" in block
+    assert "echo hello | portcast send 8001" in block
     assert len(block.splitlines()) < 12
     assert "caution" not in block
 
@@ -42,6 +42,22 @@ def test_the_commands_in_the_block_work_as_they_stand() -> None:
     assert "portcast tail --url http://127.0.0.1:9000\n" in other
 
 
+@pytest.mark.parametrize(
+    ("called", "shown"),
+    [
+        ("/usr/bin/portcast", "portcast"),
+        (".venv/bin/portcast", ".venv/bin/portcast"),
+        ("/src/portcast/__main__.py", "python -m portcast"),
+        ("/usr/bin/pytest", "portcast"),
+    ],
+)
+def test_commands_are_shown_as_they_can_be_typed(called: str, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After `make run` there is no ``portcast`` on the PATH, and a suggestion that fails is worse than none."""
+    monkeypatch.setattr("sys.argv", [called])
+    monkeypatch.setattr("shutil.which", lambda name: "/usr/bin/portcast")
+    assert program() == shown
+
+
 def test_an_open_address_is_pointed_out() -> None:
     block = start_block(parse_address("0.0.0.0:8000"), [], LIMITS)
     assert "http://127.0.0.1:8000/" in block
@@ -51,7 +67,7 @@ def test_an_open_address_is_pointed_out() -> None:
 def test_a_gateway_without_tcp_listeners() -> None:
     block = start_block(parse_address("8000"), [Shown(parse_address("unix:///run/x.sock"))], LIMITS)
     assert "unix:///run/x.sock" in block
-    assert "nc" not in block
+    assert "send" not in block
     assert "no listener: no device can connect" in start_block(parse_address("8000"), [], LIMITS)
 
 

@@ -62,3 +62,13 @@ async def _stream(gateway: Gateway, served: Served, path: str) -> None:
                 if line == "data: x":
                     return
     raise AssertionError(f"{path} ended without the publication")
+
+
+@pytest.mark.parametrize("path", ["/", "/static/main.js", "/health/live", "/health/ready"])
+async def test_head_answers_as_get_does(path: str) -> None:
+    """Health checks and link checkers ask so (RFC 9110 §9.3.2)."""
+    async with serving(app_with(Gateway())) as served:
+        asked, got = await served.http.head(path), await served.http.get(path)
+        assert (asked.status_code, asked.content) == (200, b"")
+        for name in ("content-type", "content-length"):
+            assert asked.headers[name] == got.headers[name]

@@ -150,6 +150,15 @@ def test_a_failure_to_listen_leaves_nothing(monkeypatch: pytest.MonkeyPatch, pat
     assert not path.exists()
 
 
+def test_one_of_several_workers_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``uvicorn --workers 2`` is the likeliest cause of a port in use that nobody else has."""
+    with bound(tcp()) as taken:
+        address = tcp(port=taken.getsockname()[1])
+        assert "worker" not in refused(address).hint
+        monkeypatch.setattr("multiprocessing.parent_process", object)
+        assert refused(address).hint.endswith("only one can have it: run the app with one")
+
+
 def test_a_unix_socket(path: Path) -> None:
     """It takes connections, and its file goes with it."""
     with bound(unix(path)), closing(socket.socket(socket.AF_UNIX)) as client:

@@ -162,7 +162,7 @@ async def test_a_handler_that_never_returns_is_cancelled_before_the_deadline() -
             await asyncio.Event().wait()
         it.publisher("t", frame)
 
-    async with world(FakeHandler(work)) as it:
+    async with world(FakeHandler(work), target="handler on_reading") as it:
         client = Client()
         subscribe(it.hub, client)
         await it.busy(b"stuck", b"never handled")
@@ -170,7 +170,10 @@ async def test_a_handler_that_never_returns_is_cancelled_before_the_deadline() -
         await other.send(b"fine\n")
         await eventually(lambda: client.messages == [b"fine"])
         assert await it.drain(0.5) < 2
-        assert (it.finished.is_clean, it.finished.detail) == (False, "1 handlers cancelled, 1 devices aborted")
+        assert (it.finished.is_clean, it.finished.detail) == (
+            False,
+            "1 handler cancelled (on_reading), 1 device aborted",
+        )
         assert client.closed == [(1012, "server is restarting")]
         assert client.aborted == 0
         undelivered = {event.reason: event.undelivered for event in it.events.of(ConnectionClosed)}
@@ -212,7 +215,7 @@ async def test_a_subscriber_that_does_not_read_is_aborted() -> None:
         assert await it.drain(0.3) < 2
         assert healthy.messages == [b"1"]
         assert (stuck.closed, stuck.aborted) == ([(1012, "server is restarting")], 1)
-        assert it.finished.detail == "1 subscribers aborted"
+        assert it.finished.detail == "1 subscriber aborted"
         assert it.hub.statistics().dropped == 1
 
 
@@ -222,7 +225,7 @@ async def test_a_device_that_does_not_read_is_aborted() -> None:
         device, connection = await it.it.connected(receive_buffer=4096)
         await eventually(lambda: not connection.send_nowait(b"x" * 10_000))
         assert await it.drain(0.3) < 2
-        assert it.finished.detail == "1 devices aborted"
+        assert it.finished.detail == "1 device aborted"
         assert device.sock.fileno() >= 0
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from portcast import __version__
@@ -72,14 +75,24 @@ def start_block(http: Address, listeners: Sequence[ListenerView], limits: Limits
     return "\n".join([*lines, "Press Ctrl-C to stop."])
 
 
+def program() -> str:
+    """Return what to type for ``portcast``, as it was called: ``.venv/bin/portcast`` off the PATH."""
+    called = Path(sys.argv[0])
+    if called.name == "__main__.py":
+        return "python -m portcast"
+    found = shutil.which("portcast")
+    is_on_path = found is not None and Path(found).absolute() == called.absolute()
+    return "portcast" if is_on_path or called.name != "portcast" else str(called)
+
+
 def _suggestions(tcp: Address, url: str) -> list[str]:
     """Return commands that work as they stand; arguments that are the default are left out."""
     device = "" if (tcp.host, tcp.port) == ("127.0.0.1", 8001) else f" {tcp.host_port}"
     gateway = "" if url == "http://127.0.0.1:8000/" else f" --url {url.rstrip('/')}"
     return [
-        f"printf 'hello\\n' | nc -q1 {tcp.host} {tcp.port}",
-        f"portcast simulate{device}",
-        f"portcast tail{gateway}",
+        f"echo hello | {program()} send {tcp.host_port if device else tcp.port}",
+        f"{program()} simulate{device}",
+        f"{program()} tail{gateway}",
     ]
 
 

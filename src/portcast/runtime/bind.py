@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import multiprocessing
 import os
 import socket
 import stat
@@ -126,6 +127,8 @@ def _listen_error(address: Address, error: OSError | ValueError) -> ListenError:
     elif number == errno.EADDRINUSE:
         other = "port" if address.scheme == "tcp" else "path"
         problem, hint = "the address is in use", f"stop the process that listens there, or choose another {other}"
+        if multiprocessing.parent_process() is not None:
+            hint += "; if this is one of several workers, only one can have it: run the app with one"
     elif number in (errno.EACCES, errno.EPERM) and 0 < address.port < 1024:
         problem = "ports below 1024 need privileges"
         hint = "choose a port from 1024 up, or grant CAP_NET_BIND_SERVICE"

@@ -23,6 +23,7 @@ from portcast.events import DrainFinished, DrainStarted, Emit
 from portcast.runtime.hub import Hub
 from portcast.runtime.listener import Listener
 from portcast.runtime.registry import Registry
+from portcast.types import ListenerName
 
 POLL_S = 0.01
 """How often the drain looks whether something is still busy. What it waits for lies in four places (tasks, inboxes,
@@ -54,6 +55,7 @@ async def drain(listeners: Sequence[Listener], registry: Registry, hub: Hub, *, 
             connection.end("drain")
         await _until(lambda: not _is_busy(registry), deadline - 4 * step)
         cancelled = len(registry.tasks)
+        names = _handlers(listeners, registry) if cancelled else ""
         unfinished = {connection.id for connection in registry if not connection.is_handled}
         for connection in registry:
             if connection.id in unfinished:
@@ -64,17 +66,29 @@ async def drain(listeners: Sequence[Listener], registry: Registry, hub: Hub, *, 
         hub.close("server is restarting")
         await _until(lambda: not hub.subscribers and not len(registry), deadline - step)
         aborted = unfinished | {connection.id for connection in registry}
-        left = {
-            "handlers cancelled": cancelled,
-            "devices aborted": len(aborted),
-            "subscribers aborted": len(hub.subscribers),
-        }
+        left = [
+            _counted(cancelled, "handler", f"cancelled{names}"),
+            _counted(len(aborted), "device", "aborted"),
+            _counted(len(hub.subscribers), "subscriber", "aborted"),
+        ]
         await abort_all(registry, hub, until=deadline)
     except asyncio.CancelledError:
         emit(DrainFinished(loop.time() - started, is_clean=False, detail="cut short"))
         raise
-    detail = ", ".join(f"{number} {what}" for what, number in left.items() if number)
+    detail = ", ".join(filter(None, left))
     emit(DrainFinished(loop.time() - started, not detail, detail))
+
+
+def _counted(number: int, what: str, became: str) -> str:
+    return f"{number} {what}{'s' if number > 1 else ''} {became}" if number else ""
+
+
+def _handlers(listeners: Sequence[Listener], registry: Registry) -> str:
+    """Return the names of the handlers that did not finish, in brackets."""
+    targets = {listener.name: listener.target for listener in listeners}
+    busy = {targets.get(ListenerName(one.listener), "") for one in registry if not one.is_handled}
+    names = sorted(target.removeprefix("handler ") for target in busy if target.startswith("handler "))
+    return f" ({', '.join(names)})" if names else ""
 
 
 def _is_busy(registry: Registry) -> bool:

@@ -64,11 +64,13 @@ def _only(*known: str) -> Any:
 def add_health(router: APIRouter, node: NodeOf) -> None:
     """Add the health routes."""
 
+    @router.head("/health/live", include_in_schema=False)
     @router.get("/health/live", tags=["health"])
     async def live() -> HealthBody:
         """Answer as long as the event loop turns."""
         return HealthBody(status="ok")
 
+    @router.head("/health/ready", include_in_schema=False)
     @router.get("/health/ready", tags=["health"], responses={503: {"model": HealthBody}})
     async def ready(response: Response) -> HealthBody:
         """Answer 200 while devices and clients are accepted, 503 before start and from the stop signal on."""

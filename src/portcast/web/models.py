@@ -118,9 +118,11 @@ class SlowConsumersBody(BaseModel):
     dropped: int = Field(description="publications that clients did not get")
     waiting: int
     behind: int
-    slow: int = Field(description="how often a client ceased to keep up")
-    demoted: int = Field(description="how often one was demoted")
-    removed: int = Field(description="how many were removed for it")
+    slow: int = Field(
+        description="how often, since start, a client ceased to keep up; `now` tells who does not at present"
+    )
+    demoted: int = Field(description="how often, since start, one was demoted")
+    removed: int = Field(description="how many, since start, were removed for it")
     now: list[SlowConsumerBody] = Field(description="those that do not keep up, most waiting first")
     losses: list[LossBody] = Field(description="largest first")
 

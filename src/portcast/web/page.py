@@ -43,10 +43,10 @@ def add_page(router: APIRouter) -> None:
         content, media_type = table[name]
         return Response(content, media_type=media_type, headers=HEADERS)
 
-    @router.get("/", include_in_schema=False)
+    @router.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def page() -> Response:
         return respond("index.html")
 
-    @router.get("/static/{name}", include_in_schema=False)
+    @router.api_route("/static/{name}", methods=["GET", "HEAD"], include_in_schema=False)
     async def static(name: str) -> Response:
         return respond(name)
