@@ -9,13 +9,16 @@ from portcast.topics.names import (
     validate_filter,
     validate_topic,
 )
+from portcast.topics.overlap import covers, overlaps
 
 __all__ = [
     "MAX_TOPIC_BYTES",
     "MAX_TOPIC_LEVELS",
     "SubscriptionIndex",
+    "covers",
     "is_wildcard",
     "matches",
+    "overlaps",
     "validate_filter",
     "validate_topic",
 ]
