@@ -244,14 +244,16 @@ class TokenVerifier:
             raise TokenInvalid("its header has 'crit'")
         algorithm = _text(header, "alg")
         key_id = _text(header, "kid") if header.get("kid") is not None else None
+        # Also beside keys without an id, which are tried for every token: the one that it names may be new.
+        is_unknown = key_id is not None and all(key.key_id != key_id for key in self._keys.keys)
         candidates = self._keys.named(key_id)
         if not candidates:
             raise TokenInvalid("there is no key with the 'kid' that it names", is_key_unknown=True)
         candidates = [key for key in candidates if algorithm in key.algorithms]
         if not candidates:
-            raise TokenInvalid("there is no key for its algorithm")
+            raise TokenInvalid("there is no key for its algorithm", is_key_unknown=is_unknown)
         if not any(key.verifies(algorithm, signed, signature) for key in candidates):
-            raise TokenInvalid("its signature is wrong")
+            raise TokenInvalid("its signature is wrong", is_key_unknown=is_unknown)
 
     def _check_addressee(self, claims: dict[str, object]) -> None:
         options = self._options
