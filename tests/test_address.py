@@ -143,5 +143,12 @@ def test_loopback_is_what_only_this_machine_reaches(text: str, is_loopback: bool
     assert parse_address(text).is_loopback is is_loopback
 
 
+@pytest.mark.parametrize(
+    ("text", "is_ip"), [("127.0.0.1:1", True), ("[::1]:1", True), ("localhost:1", False), ("unix:///run/x", False)]
+)
+def test_whether_the_host_is_an_address_or_a_name(text: str, is_ip: bool) -> None:
+    assert parse_address(text).is_ip is is_ip
+
+
 def test_the_port_that_the_system_chose() -> None:
     assert parse_address("127.0.0.1:0").with_port(4711).url == "tcp://127.0.0.1:4711"

@@ -32,6 +32,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "listen_url",
         "topic_table",
         "brokers.base",
+        "centrifuge_options",
+        "permissions",
     ),  # the design's "1+": may see the pure packages' options
     ("runtime", "brokers"),
     ("web", "handlers", "observability"),

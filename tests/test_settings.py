@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from portcast.centrifuge_options import CentrifugeOptions
 from portcast.config import Address, GatewayOptions, TopicOptions
 from portcast.delivery import OutboxLimits
 from portcast.errors import ConfigurationError
 from portcast.listen_url import listener_from_url
+from portcast.permissions import ChannelPermissions
 from portcast.settings import OPTIONS, SECTIONS, Option, Settings, load_settings
 
 WHOLE = """
@@ -48,6 +50,17 @@ history_age = "1m"
 
 [topics.logs]
 patience = "1m"
+
+[centrifuge]
+token_hmac_secrets = ["a, or b", "c"]
+personal_channel = true
+
+[permissions."sensors/#"]
+subscribe = "user"
+join_leave = true
+
+[permissions."news:"]
+recover = "cache"
 """
 
 
@@ -80,6 +93,11 @@ def test_every_section_of_a_file_is_read(file: Path) -> None:
         ("sensors/#", TopicOptions(patience_s=0)),
         ("small:", TopicOptions(history=2, history_age_s=60.0)),
         ("logs", TopicOptions(patience_s=60.0)),
+    ]
+    assert settings.centrifuge == CentrifugeOptions(token_hmac_secrets=("a, or b", "c"), personal_channel=True)
+    assert list(settings.permissions.items()) == [
+        ("sensors/#", ChannelPermissions(subscribe="user", join_leave=True)),
+        ("news:", ChannelPermissions(recover="cache")),
     ]
 
 
@@ -124,6 +142,9 @@ def test_each_option_can_be_written_everywhere(option: Option, file: Path) -> No
         "flush_duty": "0.125",
         "outbox_hard_bytes": "2MiB",
         "buffer_budget_bytes": "2MiB",
+        "personal_channel": "true",
+        "anonymous": "allow",
+        "insecure": "yes",
     }
     text = value.get(option.parameter, "500" if "soft" in option.parameter else "700")
     file.write_text(f'[{option.section.table}]\n{option.name} = "{text}"')
@@ -152,7 +173,7 @@ def test_names_are_unique() -> None:
 
 def test_sections_cover_the_settings() -> None:
     """A new options dataclass in Settings must be reachable."""
-    covered = {section.attribute for section in SECTIONS} | {"http", "listeners", "topics"}
+    covered = {section.attribute for section in SECTIONS} | {"http", "listeners", "topics", "permissions"}
     assert covered == {f.name for f in fields(Settings)}
 
 
@@ -237,6 +258,10 @@ def test_mistakes_in_the_environment_name_the_variable(environment: dict[str, st
             "[topics.a]\npatiance = 1",
             "gateway.toml: [topics.\"a\"]: unknown option 'patiance'; did you mean 'patience'?",
         ),
+        ("[permissions.'a/#/b']", "gateway.toml: [permissions.\"a/#/b\"]: '#' stands for the rest"),
+        ("[permissions.a]\nsubscribe = 'me'", "[permissions.\"a\"]: subscribe: 'me' is not one of anyone, user, token"),
+        ("[permissions.a]\npublish = 'token'", "publish: 'token' is not one of anyone, user, subscriber, nobody"),
+        ("http = '0.0.0.0:8000'", "http 0.0.0.0:8000: everybody who can reach it could follow every topic"),
         ("topics = 1", "gateway.toml: [topics]: 1 is not a table"),
         ("= 1", "gateway.toml: is not valid TOML: Invalid"),
         ("listen = ['8001', '8001']", "listener tcp://127.0.0.1:8001: another listener is on the same address"),
@@ -283,3 +308,10 @@ def test_a_file_that_is_not_text(file: Path) -> None:
 
 def test_http_on_the_command_line_may_be_pasted_from_a_browser() -> None:
     assert load_settings(http="http://127.0.0.1:8080/").http == Address("tcp", "127.0.0.1", 8080)
+
+
+@pytest.mark.parametrize("more", ["[centrifuge]\ninsecure = true", "[permissions.a]", "[centrifuge]\ntoken_jwks = 'x'"])
+def test_an_open_address_with_somebody_who_answers_for_it(file: Path, more: str) -> None:
+    """Consent, permissions or keys: any of them does."""
+    file.write_text(f"http = '0.0.0.0:8000'\n{more}")
+    assert not load_settings(file).http.is_loopback

@@ -49,6 +49,11 @@ class Address:
         ip = _ip(self.host)
         return ip is not None and ip.is_loopback
 
+    @property
+    def is_ip(self) -> bool:
+        """True if the host is an IP address and not a name."""
+        return _ip(self.host) is not None
+
     def with_port(self, port: int) -> Address:
         """Return the address with the port that the system chose."""
         return replace(self, port=port)

@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from portcast.centrifuge_options import CentrifugeOptions, check_reach
 from portcast.config import (
     DEFAULT_LISTEN,
     Address,
@@ -35,7 +36,10 @@ from portcast.delivery import OutboxLimits
 from portcast.errors import ConfigurationError, TopicError
 from portcast.history import HistoryLimits
 from portcast.listen_url import ListenerConfig, check_addresses, listener_from_table, listener_from_url
+from portcast.permissions import ChannelPermissions, check_key
 from portcast.topics import validate_filter
+
+D = TypeVar("D", TopicOptions, ChannelPermissions)
 
 DEFAULT_HTTP = Address("tcp", "127.0.0.1", 8000)
 """Where HTTP is served: uvicorn's and FastAPI's default."""
@@ -66,7 +70,9 @@ class Settings:
         history: what is kept of each topic.
         http_options: the HTTP side.
         log: what is logged.
+        centrifuge: who may connect over the Centrifuge protocol.
         topics: options by topic filter or namespace; the first that matches a topic wins.
+        permissions: who may do what, by topic filter or namespace; the first that matches a topic wins.
     """
 
     http: Address = DEFAULT_HTTP
@@ -78,7 +84,9 @@ class Settings:
     history: HistoryLimits = field(default_factory=HistoryLimits)
     http_options: HttpOptions = field(default_factory=HttpOptions)
     log: LogOptions = field(default_factory=LogOptions)
+    centrifuge: CentrifugeOptions = field(default_factory=CentrifugeOptions)
     topics: Mapping[str, TopicOptions] = field(default_factory=dict)
+    permissions: Mapping[str, ChannelPermissions] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +97,7 @@ class Section:
         table: its TOML table.
         attribute: its field of `Settings`.
         cls: the dataclass.
-        prefix: what its environment variables and flags begin with; empty for the gateway.
+        prefix: what its environment variables and flags begin with; empty where the names say enough.
     """
 
     table: str
@@ -104,6 +112,7 @@ SECTIONS = (
     Section("outbox", "outbox", OutboxLimits, "outbox_"),
     Section("history", "history", HistoryLimits, "history_"),
     Section("log", "log", LogOptions, "log_"),
+    Section("centrifuge", "centrifuge", CentrifugeOptions, ""),
 )
 """The tables of the file that hold options of the process, in the order in which they are documented."""
 
@@ -145,7 +154,7 @@ def load_settings(
     *,
     http: str | None = None,
     listen: Sequence[str] = (),
-    arguments: Mapping[str, str] | None = None,
+    arguments: Mapping[str, str | bool] | None = None,
 ) -> Settings:
     """Return the settings, merged and checked.
 
@@ -169,9 +178,21 @@ def load_settings(
         settings = replace(settings, http=_http_address(http, "--http"))
     if listen:
         settings = replace(settings, listeners=tuple(listener_from_url(url) for url in listen))
-    check_addresses(settings.listeners, settings.http)
+    check_settings(settings)
     _check_outbox(settings.outbox, partial(_place, document, str(file), environment or {}, arguments or {}))
     return settings
+
+
+def check_settings(settings: Settings) -> None:
+    """Check what the single options cannot know of each other.
+
+    Raises:
+        ConfigurationError: two addresses cannot both be bound, two listeners have one name, or HTTP is open to others
+            and nothing says who may connect.
+    """
+    check_addresses(settings.listeners, settings.http)
+    is_configured = settings.centrifuge.has_keys or bool(settings.permissions)
+    check_reach(settings.http, settings.centrifuge, is_configured=is_configured)
 
 
 def _check_outbox(outbox: OutboxLimits, place: Callable[[str], str]) -> None:
@@ -223,7 +244,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _with_document(settings: Settings, document: Mapping[str, Any], file: str) -> Settings:
-    known = {section.table for section in SECTIONS} | {"listen", "listener", "topics"}
+    known = {section.table for section in SECTIONS} | {"listen", "listener", "topics", "permissions"}
     for name in document:
         if name not in known:
             raise unknown_option(file, name, dict.fromkeys(known))
@@ -239,7 +260,8 @@ def _with_document(settings: Settings, document: Mapping[str, Any], file: str) -
     listeners = [*_short_listeners(document, file), *_long_listeners(document, file)]
     if "listen" in document or "listener" in document:
         changes["listeners"] = tuple(listeners)
-    changes["topics"] = dict(_topics(document.get("topics", {}), file))
+    changes["topics"] = _by_key(TopicOptions, "topics", document, file, _check_filter)
+    changes["permissions"] = _by_key(ChannelPermissions, "permissions", document, file, check_key)
     return replace(settings, **changes)
 
 
@@ -282,14 +304,23 @@ def _long_listeners(document: Mapping[str, Any], file: str) -> Iterator[Listener
         yield listener_from_table(_table(table, key), key)
 
 
-def _topics(tables: object, file: str) -> Iterator[tuple[str, TopicOptions]]:
-    for topic_filter, table in _table(tables, f"{file}: [topics]").items():
-        key = f'{file}: [topics."{topic_filter}"]'
-        try:
-            validate_filter(topic_filter)
-        except TopicError as error:
-            raise ConfigurationError(key, error.problem) from error
-        yield topic_filter, from_options(TopicOptions, _table(table, key), key)
+def _by_key(
+    cls: type[D], name: str, document: Mapping[str, Any], file: str, check: Callable[[str, str], None]
+) -> dict[str, D]:
+    """Return the tables ``[name."key"]`` by key, in the order of the file."""
+    found = {}
+    for key, table in _table(document.get(name, {}), f"{file}: [{name}]").items():
+        where = f'{file}: [{name}."{key}"]'
+        check(key, where)
+        found[key] = from_options(cls, _table(table, where), where)
+    return found
+
+
+def _check_filter(topic_filter: str, where: str) -> None:
+    try:
+        validate_filter(topic_filter)
+    except TopicError as error:
+        raise ConfigurationError(where, error.problem) from error
 
 
 def _with_environment(settings: Settings, environment: Mapping[str, str]) -> Settings:
@@ -312,14 +343,14 @@ def _with_environment(settings: Settings, environment: Mapping[str, str]) -> Set
     return settings
 
 
-def _with_arguments(settings: Settings, arguments: Mapping[str, str]) -> Settings:
+def _with_arguments(settings: Settings, arguments: Mapping[str, str | bool]) -> Settings:
     known = {option.parameter: option for option in OPTIONS}
     for name, value in arguments.items():
         settings = _with_option(settings, known[name], value, known[name].flag)
     return settings
 
 
-def _with_option(settings: Settings, option: Option, value: str, key: str) -> Settings:
+def _with_option(settings: Settings, option: Option, value: str | bool, key: str) -> Settings:
     old = getattr(settings, option.section.attribute)
     converted = convert(option.section.cls, option.field, value, key)
     try:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+
 import click
 import pytest
 from click.testing import CliRunner
 
-from portcast.cli.options import SettingsCommand, default_text, help_text, settings_options, value_text
+from portcast.cli.options import SettingsCommand, default_text, help_text, settings_options, shown_text, value_text
 from portcast.settings import OPTIONS
 
 
@@ -70,3 +72,18 @@ def test_what_is_given_arrives_as_text(command: click.Command) -> None:
     """Conversion is the settings' work, so that a mistake reads the same wherever it was made."""
     result = CliRunner().invoke(command, ["--drain-timeout", "5x", "--log-level", "loud"])
     assert result.output.strip() == "{'drain_timeout': '5x', 'log_level': 'loud'}"
+
+
+def test_what_is_true_or_false_is_a_flag(command: click.Command) -> None:
+    """Without a value, which would swallow the name of the file behind it."""
+    result = CliRunner().invoke(command, ["--insecure", "gateway.toml", "--no-personal-channel"])
+    assert ast.literal_eval(result.output) == {"personal_channel": False, "insecure": True}
+
+
+def test_secrets_are_not_shown() -> None:
+    """Only how many there are, and the default as ever."""
+    secrets = next(one for one in OPTIONS if one.parameter == "token_hmac_secrets").field
+    assert shown_text(secrets, ("hunter2", "x")) == "2 set"
+    assert shown_text(secrets, ()) == "none"
+    keys = next(one for one in OPTIONS if one.parameter == "token_public_keys").field
+    assert shown_text(keys, ("a.pem",)) == "a.pem"

@@ -43,7 +43,9 @@ def test_the_whole_file_on_the_page_is_valid(tmp_path: Path) -> None:
     file.write_text(text)
     settings = load_settings(file)
     assert len(settings.listeners) == 4
-    assert set(tomllib.loads(text)) == {"listen", "listener", "http", "gateway", "history", "log", "topics"}
+    assert set(tomllib.loads(text)) == {
+        *("listen", "listener", "http", "gateway", "history", "log", "topics", "centrifuge", "permissions")
+    }
 
 
 def test_only_the_marked_parts_change(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from portcast.cli.summary import Limits, connectable, limits_text, page_url, program, settings_report, start_block
 from portcast.config import Address, parse_address
 from portcast.framing import Framing, LineFraming
+from portcast.permissions import ChannelPermissions
 from portcast.settings import load_settings
 
 LINES = LineFraming()
@@ -106,3 +107,13 @@ def test_the_report_marks_what_is_not_the_default() -> None:
     assert "    backlog              1024" in lines
     assert "    publications         100" in lines
     assert sum(line.startswith("  *") for line in lines) == 4
+
+
+def test_the_report_shows_permissions_and_keeps_secrets() -> None:
+    """What is printed ends in tickets and chats."""
+    permissions = {"news:": ChannelPermissions(subscribe="anyone")}
+    settings = replace(load_settings(arguments={"token_hmac_secrets": "hunter2,x"}), permissions=permissions)
+    report = settings_report(settings, LIMITS)
+    assert "  * token_hmac_secrets   2 set" in report.splitlines()
+    assert "hunter2" not in report
+    assert "permissions news:\n  * subscribe            anyone\n    publish              nobody" in report

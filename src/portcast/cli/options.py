@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import Field
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import click
@@ -14,15 +15,17 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def settings_options(command: F) -> F:
-    """Give a command a flag for each of `portcast.settings.OPTIONS`; each arrives as text, or None if not given."""
+    """Give a command a flag for each of `portcast.settings.OPTIONS`; each arrives as text, or None if not given.
+
+    Those that are true or false are two flags, and arrive as bool.
+    """
     for option in reversed(OPTIONS):
-        decorate = click.option(
-            option.flag,
-            option.parameter,
-            metavar=_metavar(option),
-            help=f"{help_text(option.field.metadata)}  [default: {default_text(option)}]",
-        )
-        command = decorate(command)
+        names, about = [option.flag], dict[str, Any](metavar=_metavar(option))
+        if _hint(option) is bool:
+            # A flag with a value would swallow the name of the file behind it.
+            names, about = [f"{option.flag}/--no-{option.flag[2:]}"], {"default": None}
+        text = f"{help_text(option.field.metadata)}  [default: {default_text(option)}]"
+        command = click.option(*names, option.parameter, help=text, **about)(command)
     return command
 
 
@@ -35,6 +38,13 @@ def help_text(metadata: Mapping[Any, Any]) -> str:
 def default_text(option: Option) -> str:
     """Return an option's default as a user would write it."""
     return value_text(option.field.name, default_of(option.field))
+
+
+def shown_text(f: Field[Any], value: object) -> str:
+    """Return the value of a field for people to look at: as a user would write it, but of secrets only how many."""
+    if f.metadata.get("is_secret") and isinstance(value, tuple) and value:
+        return f"{len(value)} set"
+    return value_text(f.name, value)
 
 
 def value_text(field_name: str, value: object) -> str:
@@ -61,8 +71,12 @@ def value_text(field_name: str, value: object) -> str:
     return str(value)
 
 
+def _hint(option: Option) -> object:
+    return get_type_hints(option.section.cls)[option.field.name]
+
+
 def _metavar(option: Option) -> str:
-    hint = get_type_hints(option.section.cls)[option.field.name]
+    hint = _hint(option)
     if choices := get_args(hint) if get_origin(hint) is not tuple else ():
         return "[" + "|".join(map(str, choices)) + "]"
     if get_origin(hint) is tuple:

@@ -21,6 +21,7 @@ from portcast.config import ListenerOptions, TopicOptions, default_of, option_na
 from portcast.framing import FRAMING_NAMES, FramingOption, framing_options
 from portcast.framing.describe import bytes_text
 from portcast.framing.registry import CLASSES, PRESETS
+from portcast.permissions import ChannelPermissions
 from portcast.settings import OPTIONS, SECTIONS
 
 HELP_WIDTH = 100
@@ -33,6 +34,7 @@ def generated_parts() -> dict[str, str]:
     parts = {
         "listener": _plain_table(ListenerOptions),
         "topic": _plain_table(TopicOptions),
+        "permissions": _plain_table(ChannelPermissions),
         "framings": _framings_table(),
         "checksum": _checksum_table(),
         "help": _help(portcast, "portcast"),

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Protocol
 
 from portcast import __version__
-from portcast.cli.options import value_text
+from portcast.cli.options import shown_text, value_text
 from portcast.config import Address, ListenerOptions, TopicOptions, default_of, option_names
 from portcast.framing import Framing, describe
 from portcast.listen_url import ListenerConfig
 from portcast.observability import escape
+from portcast.permissions import ChannelPermissions
 from portcast.settings import OPTIONS, Settings
 
 
@@ -126,7 +127,11 @@ def settings_report(settings: Settings, limits: Limits) -> str:
         lines.append("")
     for topic_filter, options in settings.topics.items():
         lines.append(f"topics     {topic_filter}")
-        lines += _rows((name, value, changed) for name, value, changed in _dataclass_rows(options))
+        lines += _rows(_dataclass_rows(options))
+        lines.append("")
+    for key, permissions in settings.permissions.items():
+        lines.append(f"permissions {key}")
+        lines += _rows(_dataclass_rows(permissions))
         lines.append("")
     table = ""
     for option in OPTIONS:
@@ -135,7 +140,7 @@ def settings_report(settings: Settings, limits: Limits) -> str:
             table = option.section.table
             lines.append(f"[{table}]")
         value = getattr(getattr(settings, option.section.attribute), option.field.name)
-        lines += _rows([(option.name, value_text(option.field.name, value), value != default_of(option.field))])
+        lines += _rows([(option.name, shown_text(option.field, value), value != default_of(option.field))])
     return escape_lines(lines)
 
 
@@ -154,7 +159,7 @@ def _listener_rows(listener: ListenerConfig) -> Iterator[tuple[str, str, bool]]:
         yield from _dataclass_rows(listener.topic_options)
 
 
-def _dataclass_rows(options: ListenerOptions | TopicOptions) -> Iterator[tuple[str, str, bool]]:
+def _dataclass_rows(options: ListenerOptions | TopicOptions | ChannelPermissions) -> Iterator[tuple[str, str, bool]]:
     for name, f in option_names(type(options)).items():
         value = getattr(options, f.name)
         yield name, value_text(f.name, value), value != default_of(f)
