@@ -12,6 +12,7 @@ import pytest
 from fastapi import APIRouter, Depends, FastAPI, Request
 from pydantic import BaseModel
 from starlette.applications import Starlette
+from starlette.requests import HTTPConnection
 
 from asgi_fakes import until
 from gateway_serving import app_with, feed, http, port_of, running
@@ -30,6 +31,9 @@ from portcast import (
     TopicError,
     TopicOptions,
 )
+from portcast.centrifuge.codes import PERMISSION_DENIED
+from portcast.centrifuge.messages import SubscribeRequest
+from portcast.centrifuge_options import CentrifugeOptions
 from portcast.codecs import TextCodec
 from portcast.config import parse_address
 from portcast.delivery import Batch
@@ -37,7 +41,9 @@ from portcast.errors import CodecError, ConfigurationError
 from portcast.events import ConnectionClosed, DrainFinished, DrainStarted, Event, ListenerStarted
 from portcast.framing import FixedLengthFraming
 from portcast.listen_url import listener_from_url
+from portcast.permissions import ChannelPermissions
 from portcast.web.encodings import WebSocketPlain
+from portcast.web.sdk_access import Caller, Grant
 from portcast.web.transports import TransportProbe
 
 pytestmark = pytest.mark.anyio
@@ -582,3 +588,40 @@ async def test_cancelling_the_lifespan_stops_it() -> None:
     assert not gateway.is_running
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port))
+
+
+# The rules for SDK clients
+
+
+async def test_rules_are_there_while_it_runs() -> None:
+    """They are made at start, of what was given."""
+    permissions = {"news:": ChannelPermissions(subscribe="anyone")}
+    gateway = Gateway(permissions=permissions, history=HistoryLimits(publications=0))
+    with pytest.raises(RuntimeError, match="not running"):
+        _ = gateway._access
+    async with running(gateway):
+        nobody = Caller("c", "", b"", {}, HTTPConnection({"type": "http"}))
+        assert gateway._access.subscribe(nobody, SubscribeRequest("news:1")) == Grant(mode="none")
+        assert gateway._access.subscribe(nobody, SubscribeRequest("other")) == PERMISSION_DENIED
+    with pytest.raises(RuntimeError, match="not running"):
+        _ = gateway._access
+
+
+async def test_an_open_address_without_rules_is_refused() -> None:
+    """Before anything is bound; where the address is not known, clients are looked at one by one."""
+    gateway = Gateway()
+    gateway.http_address = parse_address("0.0.0.0:8000")
+    with pytest.raises(ConfigurationError, match="nothing says who may"):
+        async with running(gateway):
+            pass
+    assert not gateway.is_running
+    gateway = Gateway(centrifuge=CentrifugeOptions(insecure=True))
+    gateway.http_address = parse_address("0.0.0.0:8000")
+    async with running(gateway):
+        assert gateway.is_running
+
+
+def test_permissions_are_checked_where_they_are_written() -> None:
+    """The traceback shows the line."""
+    with pytest.raises(ConfigurationError, match=r'permissions\."a/#/b"'):
+        Gateway(permissions={"a/#/b": ChannelPermissions()})

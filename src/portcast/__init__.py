@@ -1,5 +1,6 @@
 """Raw TCP in, live WebSockets out, inside a FastAPI app."""
 
+from portcast.centrifuge_options import CentrifugeOptions
 from portcast.config import GatewayOptions, HttpOptions, ListenerOptions, TopicOptions
 from portcast.delivery import OutboxLimits
 from portcast.errors import (
@@ -32,6 +33,7 @@ from portcast.framing import (
 from portcast.gateway import Gateway
 from portcast.handlers import DeviceRouter, PerConnection, in_thread
 from portcast.history import HistoryLimits
+from portcast.permissions import ChannelPermissions
 from portcast.publication import Meta, Position, Publication
 from portcast.runtime import Connection, Store
 from portcast.version import VERSION as __version__
@@ -39,6 +41,8 @@ from portcast.version import VERSION as __version__
 __all__ = [
     "AsciiLengthFraming",
     "BrokerUnavailable",
+    "CentrifugeOptions",
+    "ChannelPermissions",
     "ChecksumFraming",
     "CobsFraming",
     "CodecError",

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends
 
 from portcast.address import Address
 from portcast.brokers import MemoryBroker
+from portcast.centrifuge_options import CentrifugeOptions, check_reach
 from portcast.codecs import Codec, encode_value
 from portcast.config import GatewayOptions, HttpOptions, TopicOptions
 from portcast.delivery import OutboxLimits
@@ -21,12 +22,16 @@ from portcast.handlers.router import Declaration, DeviceRouter, Function
 from portcast.history import HistoryLimits
 from portcast.listen_url import ListenerConfig, check_addresses
 from portcast.observability import LogEvents, fan_out
+from portcast.permissions import ChannelPermissions, PermissionTable
 from portcast.publication import Meta, Position
 from portcast.runtime import Connection, Listener, ListenerPlan, Node, Store
 from portcast.signals import SignalDrain
 from portcast.topic_table import TopicTable
 from portcast.version import VERSION
 from portcast.web import HostRule, TransportProbe, add_routes, host_dependency
+from portcast.web.sdk_access import Access
+from portcast.web.sdk_routes import add_sdk_routes, session_options
+from portcast.web.sdk_rules import Basis, Rules
 
 Lifespan = Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any] | None]]
 
@@ -54,6 +59,8 @@ class Gateway(APIRouter):
         history: HistoryLimits | None = None,
         http: HttpOptions | None = None,
         topics: Mapping[str, TopicOptions] | None = None,
+        centrifuge: CentrifugeOptions | None = None,
+        permissions: Mapping[str, ChannelPermissions] | None = None,
         on_event: Emit | None = None,
         has_page: bool = True,
         lifespan: Lifespan | None = None,
@@ -68,6 +75,8 @@ class Gateway(APIRouter):
             http: limits and origins of the HTTP side.
             topics: options by topic filter, or by namespace (``"fleet:"`` is every topic that begins with it); the
                 first that matches a topic counts, unless its listener has said something of it.
+            centrifuge: who may connect over the Centrifuge protocol.
+            permissions: who may do what over it, by topic filter or namespace; the first that matches a topic counts.
             on_event: is told of everything that happens, beside the log.
             has_page: serve the live page at ``/``.
             lifespan: runs around the listeners, like that of an `APIRouter`.
@@ -88,12 +97,17 @@ class Gateway(APIRouter):
         self._outbox = outbox or OutboxLimits()
         self._topics = dict(topics or {})
         self._history = history or HistoryLimits()
+        self._centrifuge = centrifuge or CentrifugeOptions()
+        self._permissions = PermissionTable(permissions or {})
         self._emit = fan_out(LogEvents(), *([on_event] if on_event is not None else []))
         self._user_lifespan = lifespan
         self._node: Node | None = None
+        self._rules: Rules | None = None
         self.http_address: Address | None = None
-        """Where HTTP will be served, if the runner knows: then start refuses a listener that needs the same port."""
+        """Where HTTP will be served, if the runner knows: then start refuses a listener that needs the same port, and
+        an address that others can reach while nothing says who may connect."""
         add_routes(self, self._running, http, version=VERSION, has_page=has_page)
+        add_sdk_routes(self, self._running, lambda: self._access, session_options(VERSION, http), http, self._emit)
 
     # Declaring
 
@@ -165,6 +179,13 @@ class Gateway(APIRouter):
         return self._node
 
     @property
+    def _access(self) -> Access:
+        """The rules for SDK clients; only while the gateway runs."""
+        if self._rules is None:
+            raise RuntimeError("the gateway is not running: it starts with the app that includes it")
+        return self._rules
+
+    @property
     def is_running(self) -> bool:
         """True from start until the end of the stop."""
         return self._node is not None
@@ -201,8 +222,10 @@ class Gateway(APIRouter):
             raise ConfigurationError("Gateway", "it was included twice", "include_router(gateway) once per process")
         async with AsyncExitStack() as stack:
             state = await stack.enter_async_context(self._user_lifespan(app)) if self._user_lifespan else None
+            rules = self.sdk_access()
+            stack.push_async_callback(rules.close)
             node = self._build(app)
-            self._node = node
+            self._node, self._rules = node, rules
             try:
                 await node.start()
                 signals = SignalDrain(self.drain, self.hurry)
@@ -216,7 +239,19 @@ class Gateway(APIRouter):
                     await node.stop()
                     await signals.wait_passed_on()
             finally:
-                self._node = None
+                self._node = self._rules = None
+
+    def sdk_access(self) -> Rules:
+        """Return the rules for SDK clients, of what is declared now.
+
+        Raises:
+            ConfigurationError: a key or file cannot be used, or nothing says who may connect from elsewhere.
+            MissingDependencyError: tokens are to be verified, and PyJWT is not installed.
+        """
+        basis = Basis(self._centrifuge, self._permissions, has_history=self._history.is_enabled)
+        if self.http_address is not None:
+            check_reach(self.http_address, self._centrifuge, is_configured=basis.is_configured)
+        return Rules(basis)
 
     def _build(self, app: Any) -> Node:
         declarations = self.devices.declarations

@@ -206,7 +206,11 @@ def _check_outbox(outbox: OutboxLimits, place: Callable[[str], str]) -> None:
 
 
 def _place(
-    document: Mapping[str, Any], file: str, environment: Mapping[str, str], arguments: Mapping[str, str], name: str
+    document: Mapping[str, Any],
+    file: str,
+    environment: Mapping[str, str],
+    arguments: Mapping[str, str | bool],
+    name: str,
 ) -> str:
     """Return where an option of the outbox was written, the strongest place; empty if nowhere."""
     option = next(one for one in OPTIONS if one.section.table == "outbox" and one.name == name)

@@ -46,7 +46,7 @@ PORTCAST_DRAIN_TIMEOUT, ...); the command line wins. `portcast check` shows what
     "  [default: 8001, 8002, 8003]",
 )
 @settings_options
-def serve(config: str | None, http: str | None, listen: tuple[str, ...], **arguments: str | None) -> None:
+def serve(config: str | None, http: str | None, listen: tuple[str, ...], **arguments: str | bool | None) -> None:
     """Run the gateway.
 
     Without arguments it serves a live page on http://127.0.0.1:8000 and takes lines of text from devices on ports
@@ -95,6 +95,8 @@ def make_gateway(settings: Settings) -> Gateway:
         history=settings.history,
         http=settings.http_options,
         topics=settings.topics,
+        centrifuge=settings.centrifuge,
+        permissions=settings.permissions,
     )
     gateway.http_address = settings.http
     for listener in settings.listeners:
