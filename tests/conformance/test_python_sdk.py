@@ -32,10 +32,10 @@ pytestmark = [
 ]
 
 
-def _wait_for(process: subprocess.Popen[bytes]) -> None:
+def _wait_for(process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
-        assert process.poll() is None, "the server did not start"
+        assert process.poll() is None, f"the server did not start: {log.read_text('utf-8')}"
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", PORT)) == 0:
                 return
@@ -46,10 +46,11 @@ def _wait_for(process: subprocess.Popen[bytes]) -> None:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     log = tmp_path_factory.mktemp("server") / "log"
-    command = [sys.executable, "-m", "portcast.cli", "serve", str(HERE / "gateway.toml"), "--http", f"127.0.0.1:{PORT}"]
+    program = Path(sys.executable).with_name("portcast")
+    command = [program, "serve", str(HERE / "gateway.toml"), "--http", f"127.0.0.1:{PORT}"]
     with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=out) as process:
         try:
-            _wait_for(process)
+            _wait_for(process, log)
             yield log
         finally:
             process.terminate()
