@@ -28,6 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     PURE,
     (
         "config",
+        "option_values",
         "address",
         "listen_url",
         "topic_table",

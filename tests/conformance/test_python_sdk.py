@@ -47,7 +47,7 @@ def _wait_for(process: subprocess.Popen[bytes], log: Path) -> None:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     log = tmp_path_factory.mktemp("server") / "log"
     program = Path(sys.executable).with_name("portcast")
-    command = [program, "serve", str(HERE / "gateway.toml"), "--http", f"127.0.0.1:{PORT}"]
+    command: list[str | Path] = [program, "serve", str(HERE / "gateway.toml"), "--http", f"127.0.0.1:{PORT}"]
     with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=out) as process:
         try:
             _wait_for(process, log)
