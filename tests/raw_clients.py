@@ -129,6 +129,11 @@ class WebSocket:
         self._protocol.send_text(text.encode())
         self._flush()
 
+    def say_bytes(self, data: bytes) -> None:
+        """Send a binary message."""
+        self._protocol.send_binary(data)
+        self._flush()
+
     def leave(self) -> None:
         """Say goodbye."""
         self._protocol.send_close(1000)
