@@ -19,6 +19,7 @@ from portcast.errors import (
     MissingDependencyError,
     OversizeFrameError,
     PortcastError,
+    SnapshotError,
     TagError,
     TagFilterError,
     TokenExpired,
@@ -90,6 +91,7 @@ CASES = [
     pytest.param(
         ConnectionClosedError("0a", "reset"), ConnectionError, "connection 0a has ended: reset", id="connection closed"
     ),
+    pytest.param(SnapshotError("it is none"), ValueError, "snapshot of history: it is none", id="snapshot"),
     pytest.param(
         DeviceIdError("a/b", "it contains '/'", "replace it"),
         ValueError,

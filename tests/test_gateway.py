@@ -5,6 +5,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import anyio
@@ -26,6 +27,7 @@ from portcast import (
     ListenError,
     Meta,
     OutboxLimits,
+    Position,
     Store,
     TagError,
     TopicError,
@@ -463,6 +465,27 @@ async def test_options_reach_what_they_are_for() -> None:
     assert [one.deadline_s for one in events if isinstance(one, DrainStarted)] == [3]
     assert isinstance(events[-1], DrainFinished)
     assert events[-1].is_clean
+
+
+async def test_history_outlives_the_gateway_in_its_state_dir(tmp_path: Path) -> None:
+    """The whole of it, for any gateway with that directory, once; a directory that cannot be used is an error."""
+    options = GatewayOptions(state_dir=str(tmp_path / "state"))
+    gateway = Gateway(options=options)
+    async with running(gateway):
+        before = gateway.publish_nowait("a", "1")
+    other = Gateway(options=options)
+    async with running(other):
+        assert other.publish_nowait("a", "2") == Position(before.epoch, 2)
+        assert _history(other, "a") == [b"1", b"2"]
+        unlucky = Gateway(options=options)
+        async with running(unlucky):
+            assert unlucky.publish_nowait("a", "x").epoch != before.epoch
+    (tmp_path / "file").write_text("")
+    refused = Gateway(options=GatewayOptions(state_dir=str(tmp_path / "file")))
+    refused.relay(LOCAL)
+    with pytest.raises(ConfigurationError, match="state_dir"):
+        async with running(refused):
+            pass
 
 
 async def test_topics_have_their_history() -> None:

@@ -176,6 +176,13 @@ class GatewayOptions(_Checked):
     drain_timeout_s: float = field(
         default=15.0, metadata={"help": "from the stop signal to the last abort", "minimum": 0}
     )
+    state_dir: str = field(
+        default="",
+        metadata={
+            "help": "directory that keeps history and its positions from an orderly stop to the next start; "
+            "none = a stop forgets them"
+        },
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ the caller            `ConfigurationError`, `TopicError`, `TagError`, `DeviceIdE
 the peer              `FramingError` (ends the connection), `CodecError` and `FieldError` (cost one frame),
                       `CentrifugeError` (ends the connection of an SDK client with code 3501), `DeltaError`,
                       `TagFilterError`, `TokenInvalid`, `TokenExpired`
-the environment       `ListenError`, `BrokerUnavailable`, `MissingDependencyError`, `CommandQueueFull`
+the environment       `ListenError`, `SnapshotError`, `BrokerUnavailable`, `MissingDependencyError`,
+                      `CommandQueueFull`
 ====================  ======================================================================
 
 Each exception keeps its facts as attributes and builds its sentence from them: what was expected, what came, what
@@ -206,6 +207,18 @@ class ListenError(PortcastError, OSError):
         self.problem = problem
         self.hint = hint
         super().__init__(f"{address}: {problem}" + (f"; {hint}" if hint else ""))
+
+
+class SnapshotError(PortcastError, ValueError):
+    """Bytes that should be a snapshot of history are not one that can be used.
+
+    Attributes:
+        problem: what is wrong with it: "it is damaged".
+    """
+
+    def __init__(self, problem: str) -> None:
+        self.problem = problem
+        super().__init__(f"snapshot of history: {problem}")
 
 
 class BrokerUnavailable(PortcastError, ConnectionError):

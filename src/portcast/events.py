@@ -181,6 +181,33 @@ class DrainFinished:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class HistoryRestored:
+    """History goes on where the last process ended: clients resume as after a short disconnect."""
+
+    file: str
+    topics: int
+    publications: int
+
+
+@dataclass(frozen=True, slots=True)
+class HistorySaved:
+    """History was written for the next start."""
+
+    file: str
+    topics: int
+    publications: int
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryNotKept:
+    """History begins anew, now or with the next start: clients that resume are told of a gap."""
+
+    file: str
+    reason: Literal["not_restored", "not_saved"]
+    detail: str
+
+
 Event = (
     ListenerStarted
     | ListenerPaused
@@ -197,6 +224,9 @@ Event = (
     | SubscriberClosed
     | DrainStarted
     | DrainFinished
+    | HistoryRestored
+    | HistorySaved
+    | HistoryNotKept
 )
 
 Emit = Callable[[Event], None]

@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Depends
 
 from portcast.address import Address
-from portcast.brokers import MemoryBroker
+from portcast.brokers import MemoryBroker, StateFile
 from portcast.centrifuge_options import CentrifugeOptions, check_reach
 from portcast.codecs import Codec, encode_value
 from portcast.config import GatewayOptions, HttpOptions, TopicOptions
@@ -265,12 +265,16 @@ class Gateway(APIRouter):
         )
         return Node(
             [self._plan(one, getattr(app, "dependency_overrides", {})) for one in declarations],
-            broker=MemoryBroker(self._history, limits_of=topics.history_of),
+            broker=MemoryBroker(self._history, limits_of=topics.history_of, state=self._state_file()),
             options=self._options,
             outbox=self._outbox,
             topics=topics,
             emit=self._emit,
         )
+
+    def _state_file(self) -> StateFile | None:
+        directory = self._options.state_dir
+        return StateFile(directory, self._history, self._emit) if directory else None
 
     def _plan(
         self, declaration: Declaration, overrides: Mapping[Callable[..., Any], Callable[..., Any]]

@@ -6,16 +6,18 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
+from pathlib import Path
 from types import FrameType
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portcast.brokers import Broker, MemoryBroker, Recovery, resume_id
+from portcast.brokers import Broker, MemoryBroker, Recovery, StateFile, resume_id
 from portcast.brokers.base import resume_at
 from portcast.brokers.memory import random_epoch
 from portcast.errors import TopicError
+from portcast.events import Event, HistoryNotKept, HistoryRestored, HistorySaved
 from portcast.history import HistoryLimits
 from portcast.publication import Meta, Position, Publication, Run, mark_after
 from portcast.topics import matches
@@ -557,3 +559,83 @@ def test_topics_may_have_a_history_of_their_own() -> None:
     assert [(one.topic, one.retained) for one in broker.topics("#", 0.0)] == [("few", 2), ("none", 0), ("other", 5)]
     assert broker.recover(["few"], "e1:1", 9, 0.0).missed == 2
     assert broker.recover(["none"], "e1:1", 9, 0.0) == Recovery([], 4, True)
+
+
+@pytest.mark.anyio
+class TestState:
+    """From one broker to the next, through a state file."""
+
+    def make(self, folder: Path, events: list[Event]) -> MemoryBroker:
+        limits = HistoryLimits()
+        return MemoryBroker(limits, random_epoch, state=StateFile(folder, limits, events.append))
+
+    async def test_the_next_broker_goes_on(self, tmp_path: Path) -> None:
+        """The same epochs, offsets and sequences; clients of either kind resume exactly."""
+        events: list[Event] = []
+        first = self.make(tmp_path, events)
+        await first.start()
+        now = asyncio.get_running_loop().time()
+        first.publish_nowait("$s", [b"0"], now)
+        first.publish_nowait("a", [b"1", b"2"], now, Meta({"k": "v"}))
+        first.publish_nowait("b", [b"3"], now)
+        by_topic = str(Position(first.position("a").epoch, 1))
+        by_node = f"{first.node_epoch()}:*2"
+        unknown = first.position("not yet")
+        await first.stop()
+
+        runs: list[Run] = []
+        second = self.make(tmp_path, events)
+        second.bind(runs.append)
+        await second.start()
+        now = asyncio.get_running_loop().time()
+        assert second.position("not yet") == unknown
+        second.publish_nowait("a", [b"4"], now)
+        assert (runs[0].first_offset, runs[0].first_sequence, runs[0].previous) == (3, 5, b"2")
+        one = second.recover(["a"], by_topic, 9, now)
+        assert [(each.data, each.meta) for each in one.publications] == [(b"2", Meta({"k": "v"})), (b"4", None)]
+        several = second.recover(["#"], by_node, 9, now)
+        assert [each.data for each in several.publications] == [b"2", b"3", b"4"]
+        assert (one.missed, one.is_exact, several.missed, several.is_exact) == (0, True, 0, True)
+        await second.stop()
+        assert [type(event) for event in events] == [HistorySaved, HistoryRestored, HistorySaved]
+
+    async def test_after_a_crash_everything_is_new(self, tmp_path: Path) -> None:
+        """The state was taken by the one that crashed: the numbers it gave since are not given again."""
+        events: list[Event] = []
+        first = self.make(tmp_path, events)
+        await first.start()
+        first.publish_nowait("a", [b"1"], 0.0)
+        await first.stop()
+        crashed = self.make(tmp_path, events)
+        await crashed.start()
+        crashed.publish_nowait("a", [b"2"], 0.0)
+        since = str(crashed.position("a"))
+        third = self.make(tmp_path, events)
+        await third.start()
+        third.publish_nowait("a", [b"other"], 0.0)
+        third.publish_nowait("a", [b"others"], 0.0)
+        recovery = third.recover(["a"], since, 9, 0.0)
+        assert ([one.data for one in recovery.publications], recovery.missed) == ([b"other", b"others"], 1)
+
+    async def test_a_broker_that_never_started_leaves_the_state_alone(self, tmp_path: Path) -> None:
+        """A start that failed for another reason must not cost the history; nor must a second stop."""
+        events: list[Event] = []
+        first = self.make(tmp_path, events)
+        await first.start()
+        first.publish_nowait("a", [b"1"], 0.0)
+        await first.stop()
+        await first.stop()
+        await self.make(tmp_path, events).stop()
+        assert [type(event) for event in events] == [HistorySaved]
+        second = self.make(tmp_path, events)
+        await second.start()
+        assert second.position("a").offset == 1
+
+    async def test_a_state_that_cannot_be_used_is_no_reason_not_to_start(self, tmp_path: Path) -> None:
+        """Told, and everything is new."""
+        (tmp_path / "history.state").write_bytes(b"?" * 100)
+        events: list[Event] = []
+        broker = self.make(tmp_path, events)
+        await broker.start()
+        assert broker.publish_nowait("a", [b"1"], 0.0).offset == 1
+        assert [type(event) for event in events] == [HistoryNotKept]

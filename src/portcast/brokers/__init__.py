@@ -11,6 +11,7 @@ from portcast.brokers.base import (
     resume_id,
 )
 from portcast.brokers.memory import MemoryBroker
+from portcast.brokers.state_file import StateFile
 
 __all__ = [
     "Broker",
@@ -18,6 +19,7 @@ __all__ = [
     "MemoryBroker",
     "Recovery",
     "ResumePoint",
+    "StateFile",
     "TopicInfo",
     "is_single_topic",
     "parse_resume_id",

@@ -1,5 +1,7 @@
 """The broker of a single process: numbers and history in memory, delivery to the one hub there is.
 
+With a `portcast.brokers.state_file.StateFile` an orderly stop leaves both to the next process.
+
 Theory. Two numberings run side by side. Each topic counts its own publications (epoch, offset): gaps on one topic are
 counted exactly. The node counts all publications (node epoch, sequence): it orders topics among each other, and lets a
 subscription with wildcards resume with a single number.
@@ -14,12 +16,15 @@ It never answers 0 unless nothing was lost.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from heapq import heappop, heappush
 
 from portcast.brokers.base import Deliver, Recovery, TopicInfo, is_single_topic, parse_resume_id
+from portcast.brokers.state_file import StateFile
 from portcast.history import HistoryLimits, HistoryStore, Ring
+from portcast.history.snapshot import Snapshot
 from portcast.publication import Meta, Position, Publication, Run
 from portcast.topics import SubscriptionIndex, is_wildcard, validate_topic
 
@@ -30,12 +35,13 @@ def random_epoch() -> str:
 
 
 class MemoryBroker:
-    """A `portcast.brokers.Broker` that lives in this process and forgets everything when it ends.
+    """A `portcast.brokers.Broker` that lives in this process, and forgets everything when it ends without a state file.
 
     Args:
         limits: how much history is kept.
         new_epoch: makes the names of numberings; must not return the same one twice.
         limits_of: gives the limits of a topic; None if those per topic in ``limits`` hold for all.
+        state: keeps positions and history from `stop` to the next `start`.
     """
 
     def __init__(
@@ -43,9 +49,12 @@ class MemoryBroker:
         limits: HistoryLimits | None = None,
         new_epoch: Callable[[], str] = random_epoch,
         limits_of: Callable[[str], HistoryLimits] | None = None,
+        state: StateFile | None = None,
     ) -> None:
         self._store = HistoryStore(limits or HistoryLimits(), new_epoch, limits_of)
         self._deliver: Deliver = _discard
+        self._state = state
+        self._is_started = False
         self._node_epoch = new_epoch()
         # Sequence of the newest publication, and of the newest on a '$…' topic, which '#' does not match.
         self._sequence = 0
@@ -56,11 +65,45 @@ class MemoryBroker:
         self._deliver = deliver
 
     async def start(self) -> None:
-        """Return at once: there is nothing to connect to. Cancellation leaves nothing behind."""
+        """Go on where the last process ended, if a state file says where; to be called before anything is published.
+
+        Reads the file at once. Cancellation leaves nothing behind.
+
+        Raises:
+            ConfigurationError: the state file's directory cannot be used.
+        """
+        self._is_started = True
+        if self._state is None:
+            return
+        self._state.prepare()
+        now = asyncio.get_running_loop().time()
+        snapshot = self._state.take(now)
+        if snapshot is not None:
+            self._node_epoch = snapshot.node_epoch
+            self._sequence, self._system_sequence = snapshot.sequence, snapshot.system_sequence
+            self._store.restore(snapshot.rings, snapshot.next_epoch, snapshot.forgotten_sequence, now)
 
     async def stop(self) -> None:
-        """Forget every topic; nothing is delivered afterwards. Cancellation leaves nothing behind."""
+        """Write the state file, if there is one, and forget every topic; nothing is delivered afterwards.
+
+        Writes the file at once. Cancellation leaves nothing behind.
+        """
         self._deliver = _discard
+        # Once, and not without a start: that would put nothing in the place of what another process has left.
+        if self._is_started and self._state is not None:
+            store = self._store
+            self._state.save(
+                Snapshot(
+                    self._node_epoch,
+                    self._sequence,
+                    self._system_sequence,
+                    store.next_epoch,
+                    store.forgotten_sequence,
+                    store.states(),
+                ),
+                asyncio.get_running_loop().time(),
+            )
+        self._is_started = False
         self._store.clear()
 
     def publish_nowait(self, topic: str, payloads: Sequence[bytes], now: float, meta: Meta | None = None) -> Position:

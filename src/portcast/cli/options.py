@@ -37,7 +37,7 @@ def help_text(metadata: Mapping[Any, Any]) -> str:
 
 def default_text(option: Option) -> str:
     """Return an option's default as a user would write it."""
-    return value_text(option.field.name, default_of(option.field))
+    return value_text(option.field.name, default_of(option.field)) or "none"
 
 
 def shown_text(f: Field[Any], value: object) -> str:
@@ -81,6 +81,8 @@ def _metavar(option: Option) -> str:
         return "[" + "|".join(map(str, choices)) + "]"
     if get_origin(hint) is tuple:
         return "A,B,…"
+    if option.name.endswith("_dir"):
+        return "DIR"
     units = units_of(option.field)
     return "DURATION" if "ms" in units else "SIZE" if "kib" in units else "NUMBER" if hint is not str else "TEXT"
 

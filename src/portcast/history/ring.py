@@ -26,6 +26,7 @@ from collections import deque
 from itertools import accumulate
 
 from portcast.history.limits import HistoryLimits
+from portcast.history.snapshot import RingState
 from portcast.publication import Meta, Position, Publication, Run
 
 RUN_PUBLICATIONS = 128
@@ -93,6 +94,41 @@ class Ring:
         self.newest: bytes | None = None
         self.retained_bytes = 0
         self.charge = 0
+
+    @classmethod
+    def restored(cls, state: RingState, limits: HistoryLimits, now: float) -> Ring:
+        """Return the ring that `state` was taken of, as far as its history is within ``limits``; its runs are taken."""
+        ring = cls(state.topic, state.epoch, limits, state.published_at)
+        ring.first_sequence, ring.last_sequence = state.first_sequence, state.last_sequence
+        ring.last_offset = state.last_offset
+        ring.evicted_offset, ring.evicted_sequence = state.evicted_offset, state.evicted_sequence
+        if not ring._is_enabled or not state.runs:
+            ring.clear()
+            return ring
+        ring._runs = deque(state.runs)
+        ring.newest = state.runs[-1].payloads[-1]
+        ring.retained_bytes = sum(_size(run.payloads) for run in state.runs)
+        ring._meta_bytes = sum(run.meta.size for run in state.runs if run.meta is not None)
+        if (excess := ring.retained - limits.publications) > 0:
+            ring._evict(excess)
+        ring._evict_bytes()
+        ring._evict_old(now)
+        ring._settle()
+        return ring
+
+    def state(self) -> RingState:
+        """Return what `restored` needs. The runs are the ring's own, to be read at once."""
+        return RingState(
+            self.topic,
+            self.epoch,
+            self.first_sequence,
+            self.last_offset,
+            self.last_sequence,
+            self.evicted_offset,
+            self.evicted_sequence,
+            self.published_at,
+            tuple(self._runs or ()),
+        )
 
     @property
     def retained(self) -> int:

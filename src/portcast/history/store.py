@@ -23,10 +23,11 @@ The store does not number publications across topics and knows no filters: the b
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from portcast.history.limits import HistoryLimits
 from portcast.history.ring import Ring
+from portcast.history.snapshot import RingState
 from portcast.publication import Meta
 
 _SWEEP_S = 1.0
@@ -152,6 +153,32 @@ class HistoryStore:
     def newest_first(self) -> Iterator[Ring]:
         """Iterate over all rings by falling ``last_sequence``. Only `refresh` may be called meanwhile."""
         return reversed(self._rings.values())
+
+    def states(self) -> tuple[RingState, ...]:
+        """Return what makes all rings, by rising ``last_sequence``; to be read at once."""
+        return tuple(ring.state() for ring in self._rings.values())
+
+    def restore(self, states: Sequence[RingState], next_epoch: str, forgotten_sequence: int, now: float) -> None:
+        """Go on where another store has ended, within the limits of this one, which must be empty.
+
+        Args:
+            states: by rising ``last_sequence``.
+            next_epoch: that store's.
+            forgotten_sequence: that store's.
+            now: the monotonic time.
+        """
+        self.next_epoch, self.forgotten_sequence = next_epoch, forgotten_sequence
+        ring: Ring | None = None
+        for state in states:
+            limits = self._limits if self._limits_of is None else self._limits_of(state.topic)
+            ring = self._rings[state.topic] = Ring.restored(state, limits, now)
+            if ring.charge:
+                self._hold(ring)
+                self.charge += ring.charge
+        while len(self._rings) > self._limits.max_topics:
+            self._forget_oldest()
+        if ring is not None and self.charge > self._limits.total_bytes:
+            self._evict(ring)
 
     def clear(self) -> None:
         """Forget every topic."""

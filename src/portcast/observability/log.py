@@ -32,6 +32,7 @@ from portcast.events import (
     FrameRejected,
     HandlerAbandoned,
     HandlerFailed,
+    HistoryNotKept,
     ListenerPaused,
     ListenerStarted,
     SubscriberClosed,
@@ -145,7 +146,7 @@ class LogEvents:
 def _level(event: Event) -> int:
     if isinstance(event, (HandlerFailed, HandlerAbandoned)):
         return logging.ERROR
-    if isinstance(event, (FrameRejected, SubscriberDemoted)):
+    if isinstance(event, (FrameRejected, SubscriberDemoted, HistoryNotKept)):
         return logging.WARNING
     if isinstance(event, ListenerPaused):
         return logging.INFO if event.reason == "suspended" else logging.WARNING
