@@ -144,29 +144,34 @@ def test_nothing_is_published_by_nothing() -> None:
     assert len(node.runs) == 1
 
 
+def count_lines(work: Callable[[], object]) -> int:
+    """How many lines of Python the work runs."""
+    lines = 0
+
+    def trace(frame: FrameType, event: str, argument: object) -> object:
+        nonlocal lines
+        lines += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)  # type: ignore[arg-type]  # typeshed cannot say that it returns itself
+    try:
+        work()
+    finally:
+        sys.settrace(before)
+    return lines
+
+
 def test_publishing_costs_a_fixed_number_of_python_steps() -> None:
     """The relay's speed, counted by the tracer and not by a clock."""
 
-    def count_lines(payloads: list[bytes]) -> int:
+    def steps(payloads: list[bytes]) -> int:
         node = Node()
         node.publish("t", 100)
-        lines = 0
+        return count_lines(lambda: node.broker.publish_nowait("t", payloads, 1.0))
 
-        def trace(frame: FrameType, event: str, argument: object) -> object:
-            nonlocal lines
-            lines += event == "line"
-            return trace
-
-        before = sys.gettrace()
-        sys.settrace(trace)  # type: ignore[arg-type]  # typeshed cannot say that it returns itself
-        try:
-            node.broker.publish_nowait("t", payloads, 1.0)
-        finally:
-            sys.settrace(before)
-        return lines
-
-    assert count_lines([b"x"] * 50_000) <= count_lines([b"x"] * 100) + 2
-    assert count_lines([b"x"]) <= 100
+    assert steps([b"x"] * 50_000) <= steps([b"x"] * 100) + 2
+    assert steps([b"x"]) <= 100
 
 
 def test_start_and_stop() -> None:
@@ -639,3 +644,19 @@ class TestState:
         await broker.start()
         assert broker.publish_nowait("a", [b"1"], 0.0).offset == 1
         assert [type(event) for event in events] == [HistoryNotKept]
+
+
+@pytest.mark.parametrize("filters", [["#"], ["+"], ["0", "1", "2"], ["0"]])
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_a_round_of_recovery_does_not_visit_what_it_does_not_return(filters: list[str], share: float) -> None:
+    """A client far behind gets many rounds; each must cost what it returns, and not what history holds."""
+
+    def steps(publications: int) -> int:
+        node = Node(HistoryLimits(publications=10_000))
+        for i in range(publications):
+            node.publish(str(i % 3))
+        broker = node.broker
+        since = f"e2:*{int(publications * share)}" if len(filters) > 1 or filters[0] in "#+" else "e1:1"
+        return count_lines(lambda: broker.recover(filters, since, 30, 0.0))
+
+    assert steps(3000) <= steps(300) * 1.1

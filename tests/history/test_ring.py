@@ -313,6 +313,11 @@ def test_the_ring_agrees_with_a_naive_one(
         publication for publication in naive.held if publication.sequence > cut
     ]
     assert all(run.first_sequence + len(run) - 1 > cut for run in runs)
+    index, number = ring.place_after(cut)
+    assert number == sum(publication.sequence > cut for publication in naive.held)
+    begin = ring.run(index)
+    assert begin is (runs[-1] if runs else None)
+    assert ring.run(index + len(runs)) is None
     missed, is_exact = ring.missed_after_sequence(cut)
     gone = naive.everything[: len(naive.everything) - len(naive.held)]
     truth = sum(publication.sequence > cut for publication in gone)

@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush, heapreplace
 
 from portcast.brokers.base import Deliver, Recovery, TopicInfo, is_single_topic, parse_resume_id
 from portcast.brokers.state_file import StateFile
@@ -225,7 +225,8 @@ class MemoryBroker:
 
     def _recover_after(self, filters: Sequence[str], sequence: int, limit: int, now: float) -> Recovery:
         """Resume any filters after a sequence of this node."""
-        runs: list[Run] = []
+        # What is held and what is missed is counted per topic; only what is returned is visited.
+        begins: list[tuple[int, int, Ring]] = []
         held = missed = 0
         is_exact = True
         for ring in self._matching(filters, sequence):
@@ -233,17 +234,11 @@ class MemoryBroker:
             lost, is_known = ring.missed_after_sequence(sequence)
             missed += lost
             is_exact = is_exact and is_known
-            for run in ring.runs_after(sequence):
-                runs.append(run)
-                held += len(run) - max(0, sequence + 1 - run.first_sequence)
-        # Runs of different topics never interleave, so their order is the order of their publications.
-        runs.sort(key=_first_sequence)
-        found: list[Publication] = []
-        for run in runs:
-            if len(found) >= limit:
-                break
-            skip = max(0, sequence + 1 - run.first_sequence)
-            found += run.slice(skip, skip + limit - len(found))
+            index, number = ring.place_after(sequence)
+            held += number
+            if (run := ring.run(index)) is not None:
+                begins.append((run.first_sequence, index, ring))
+        found = _merged(begins, sequence, limit)
         more = held - len(found)
         if "#" in filters and self._system_sequence <= sequence:
             # Everything published since matches, so the node's own count is the answer.
@@ -291,16 +286,37 @@ def _matcher(filters: Sequence[str]) -> Callable[[str], bool]:
     return lambda topic: bool(index.match(topic))
 
 
+def _merged(begins: list[tuple[int, int, Ring]], sequence: int, limit: int) -> list[Publication]:
+    """Return the oldest ``limit`` publications after ``sequence``.
+
+    Args:
+        begins: a run of each ring to begin with: its first sequence, its index, the ring. Used up.
+        sequence: may lie within these runs.
+        limit: 0 or less gives none.
+    """
+    # Runs of different topics never interleave, so the order of the runs is the order of their publications.
+    heapify(begins)
+    found: list[Publication] = []
+    while begins and len(found) < limit:
+        first_sequence, index, ring = begins[0]
+        run = ring.run(index)
+        assert run is not None
+        skip = max(0, sequence + 1 - first_sequence)
+        found += run.slice(skip, skip + limit - len(found))
+        following = ring.run(index + 1)
+        if following is None:
+            heappop(begins)
+        else:
+            heapreplace(begins, (following.first_sequence, index + 1, ring))
+    return found
+
+
 def _discard(run: Run) -> None:
     """Deliver to nobody."""
 
 
 def _name(info: TopicInfo) -> str:
     return info.topic
-
-
-def _first_sequence(run: Run) -> int:
-    return run.first_sequence
 
 
 def _last_sequence(ring: Ring) -> int:

@@ -21,9 +21,10 @@ The ring does not know other topics, the process budget or the clock.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import deque
 from itertools import accumulate
+from operator import attrgetter
 
 from portcast.history.limits import HistoryLimits
 from portcast.history.snapshot import RingState
@@ -38,6 +39,10 @@ that came in a batch costs a fifth. Without it, a million one-byte messages woul
 
 RING_OVERHEAD = 1024
 """Bytes that a topic with history costs beside its publications: mostly the first block of a deque, 624."""
+
+
+_first_offset = attrgetter("first_offset")
+_first_sequence = attrgetter("first_sequence")
 
 
 class Ring:
@@ -222,16 +227,13 @@ class Ring:
 
     def after(self, offset: int, limit: int) -> list[Publication]:
         """Return the oldest ``limit`` retained publications after ``offset``, oldest first."""
-        newest_first: list[Run] = []
-        for run in reversed(self._runs or ()):
-            if run.first_offset + len(run.payloads) <= offset + 1:
-                break
-            newest_first.append(run)
+        runs = self._runs or ()
         found: list[Publication] = []
-        for run in reversed(newest_first):
-            skip = max(0, offset + 1 - run.first_offset)
+        for index in range(max(0, bisect_right(runs, offset, key=_first_offset) - 1), len(runs)):
             if len(found) >= limit:
                 break
+            run = runs[index]
+            skip = max(0, offset + 1 - run.first_offset)
             found += run.slice(skip, skip + limit - len(found))
         return found
 
@@ -246,6 +248,28 @@ class Ring:
                 break
             found.append(run)
         return found
+
+    def place_after(self, sequence: int) -> tuple[int, int]:
+        """Return where retained publications after ``sequence`` begin, and how many they are, without visiting them.
+
+        Returns:
+            The index of the first `run` that has some, which may begin at or before ``sequence``, and their number;
+            if that is 0 the index is past the last run.
+        """
+        runs = self._runs or ()
+        index = bisect_right(runs, sequence, key=_first_sequence) - 1
+        if index < 0:
+            return 0, self.retained
+        run = runs[index]
+        inside = sequence + 1 - run.first_sequence
+        if inside >= len(run.payloads):
+            index, inside = index + 1, len(run.payloads)
+        return index, self.last_offset - (run.first_offset + inside - 1)
+
+    def run(self, index: int) -> Run | None:
+        """Return a retained run by its index, 0 for the oldest, or None past the newest; to be read at once."""
+        runs = self._runs
+        return runs[index] if runs is not None and index < len(runs) else None
 
     def missed_after_sequence(self, sequence: int) -> tuple[int, bool]:
         """Return how many publications after ``sequence`` are no longer held, and whether that is exact.
