@@ -41,3 +41,22 @@ def test_a_port_in_use_stops_the_server(tmp_path: Path) -> None:
         assert server.process.returncode != 0
         assert f"{second}: the address is in use" in server.log
         assert not path.exists()
+
+
+def test_listeners_are_shown_beside_uvicorns_own_line(tmp_path: Path) -> None:
+    """Nobody has configured logging there, and a user must see where devices may connect."""
+    source = """
+    from fastapi import FastAPI
+    from portcast import Gateway
+
+    gateway = Gateway()
+    gateway.relay("tcp://127.0.0.1:0", topic="logs")
+    app = FastAPI()
+    app.include_router(gateway)
+    """
+    with uvicorn_process(tmp_path, source) as server:
+        lines = [line for line in server.log.splitlines() if "listener started" in line]
+        assert len(lines) == 1
+        assert f"listener=tcp://127.0.0.1:{server.listener_ports[0]} " in lines[0]
+        assert lines[0].startswith("INFO: ")
+        assert 'target="topic logs"' in lines[0]

@@ -306,3 +306,20 @@ def test_the_json_format_is_chosen(loggers: dict[str, logging.Logger]) -> None:
     configure_logging(LogOptions(format="json"), stream)
     loggers["portcast"].info("hello")
     assert json.loads(stream.getvalue())["message"] == "hello"
+
+
+def test_where_nobody_configured_logging_a_listener_is_shown_through_uvicorn(
+    loggers: dict[str, logging.Logger],
+) -> None:
+    """One line for each at start, as uvicorn has one for HTTP; the rest of ordinary life stays unsaid."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    loggers["uvicorn"].handlers, loggers["uvicorn"].propagate = [handler], False
+    loggers["uvicorn"].setLevel(logging.INFO)
+    emit = LogEvents(logging.Logger("nobody"))
+    emit(ListenerStarted(A, A, "lines", "topic a"))
+    emit(closed("peer_closed"))
+    assert stream.getvalue() == f'listener started listener={A} framing=lines target="topic a"\n'
+    loggers["uvicorn"].handlers = []
+    emit(ListenerStarted(A, A, "lines", "topic a"))
+    assert stream.getvalue().count("\n") == 1

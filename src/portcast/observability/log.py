@@ -94,7 +94,13 @@ class LogEvents:
     def __call__(self, event: Event) -> None:
         """Write one event, or count it if its kind is held back."""
         level = _level(event)
-        if self._logger.isEnabledFor(level):
+        if isinstance(event, ListenerStarted) and not self._logger.hasHandlers():
+            # Nobody has configured logging, as under `uvicorn app:app`. Faults are shown all the same (Python's last
+            # resort); that and where devices may connect should be, beside uvicorn's own line for HTTP.
+            uvicorn = logging.getLogger("uvicorn.error")
+            if uvicorn.hasHandlers() and uvicorn.isEnabledFor(level):
+                self._write(level, event, uvicorn)
+        elif self._logger.isEnabledFor(level):
             now = self._clock()
             if now >= self._next_sweep:
                 self._sweep(now)
@@ -127,14 +133,21 @@ class LogEvents:
                 self._log(logging.WARNING, "repeated", shown)
         self._next_sweep = min((kind.until for kind in self._kinds.values()), default=now + self._window_s)
 
-    def _write(self, level: int, event: Event) -> None:
+    def _write(self, level: int, event: Event, logger: logging.Logger | None = None) -> None:
         values = dict(_fields(event, with_payload=self._logger.isEnabledFor(logging.DEBUG)))
         error = event.error if isinstance(event, HandlerFailed) else None
-        self._log(level, event_name(event), values, error)
+        self._log(level, event_name(event), values, error, logger)
 
-    def _log(self, level: int, name: str, values: Mapping[str, object], error: BaseException | None = None) -> None:
+    def _log(
+        self,
+        level: int,
+        name: str,
+        values: Mapping[str, object],
+        error: BaseException | None = None,
+        logger: logging.Logger | None = None,
+    ) -> None:
         message = " ".join([name.replace("_", " "), *(f"{key}={_quoted(value)}" for key, value in values.items())])
-        self._logger.log(
+        (logger or self._logger).log(
             level,
             "%s",
             message,
