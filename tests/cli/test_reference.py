@@ -14,7 +14,7 @@ from portcast.framing import FRAMING_NAMES
 from portcast.settings import OPTIONS, load_settings
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = ["configuration.md", "command-line.md"]
+PAGES = ["configuration.md", "command-line.md", "http.md"]
 
 
 @pytest.mark.parametrize("page", PAGES)

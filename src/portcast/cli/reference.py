@@ -16,6 +16,7 @@ from typing import Any, get_args, get_origin
 import click
 
 from portcast.cli.entry import portcast
+from portcast.cli.http_reference import COLUMNS, route_rows
 from portcast.cli.options import default_text, help_text, value_text
 from portcast.config import ListenerOptions, TopicOptions, default_of, option_names, type_of
 from portcast.framing import FRAMING_NAMES, FramingOption, framing_options
@@ -37,6 +38,7 @@ def generated_parts() -> dict[str, str]:
         "permissions": _plain_table(ChannelPermissions),
         "framings": _framings_table(),
         "checksum": _checksum_table(),
+        "routes": _table(COLUMNS, route_rows()),
         "help": _help(portcast, "portcast"),
     }
     parts |= {section.table: _section_table(section.table) for section in SECTIONS}
