@@ -96,9 +96,9 @@ class Gateway(APIRouter):
         self._options = options or GatewayOptions()
         self._outbox = outbox or OutboxLimits()
         self._topics = dict(topics or {})
-        self._history = history or HistoryLimits()
         self._centrifuge = centrifuge or CentrifugeOptions()
         self._permissions = PermissionTable(permissions or {})
+        self._history = history or HistoryLimits()
         self._emit = fan_out(LogEvents(), *([on_event] if on_event is not None else []))
         self._user_lifespan = lifespan
         self._node: Node | None = None
@@ -222,9 +222,10 @@ class Gateway(APIRouter):
             raise ConfigurationError("Gateway", "it was included twice", "include_router(gateway) once per process")
         async with AsyncExitStack() as stack:
             state = await stack.enter_async_context(self._user_lifespan(app)) if self._user_lifespan else None
-            rules = self.sdk_access()
+            topics = self._topic_table()
+            rules = self.sdk_access(topics)
             stack.push_async_callback(rules.close)
-            node = self._build(app)
+            node = self._build(app, topics)
             self._node, self._rules = node, rules
             try:
                 await node.start()
@@ -241,28 +242,35 @@ class Gateway(APIRouter):
             finally:
                 self._node = self._rules = None
 
-    def sdk_access(self) -> Rules:
+    def sdk_access(self, topics: TopicTable) -> Rules:
         """Return the rules for SDK clients, of what is declared now.
+
+        Args:
+            topics: tells which topics are retained.
 
         Raises:
             ConfigurationError: a key or file cannot be used, or nothing says who may connect from elsewhere.
             MissingDependencyError: tokens are to be verified, and PyJWT is not installed.
         """
-        basis = Basis(self._centrifuge, self._permissions, has_history=self._history.is_enabled)
+        basis = Basis(
+            self._centrifuge, self._permissions, is_retained=lambda topic: topics.history_of(topic).is_enabled
+        )
         if self.http_address is not None:
             check_reach(self.http_address, self._centrifuge, is_configured=basis.is_configured)
         return Rules(basis)
 
-    def _build(self, app: Any) -> Node:
-        declarations = self.devices.declarations
-        check_addresses([one.config for one in declarations], self.http_address)
-        relays = [one.config for one in reversed(declarations) if one.function is None]
-        topics = TopicTable(
+    def _topic_table(self) -> TopicTable:
+        relays = [one.config for one in reversed(self.devices.declarations) if one.function is None]
+        return TopicTable(
             self._topics,
             # In reverse, so that the first of two listeners with one topic counts.
             {one.topic: one.topic_options for one in relays if one.topic_options is not None},
             history=self._history,
         )
+
+    def _build(self, app: Any, topics: TopicTable) -> Node:
+        declarations = self.devices.declarations
+        check_addresses([one.config for one in declarations], self.http_address)
         return Node(
             [self._plan(one, getattr(app, "dependency_overrides", {})) for one in declarations],
             broker=MemoryBroker(self._history, limits_of=topics.history_of, state=self._state_file()),

@@ -1,8 +1,8 @@
 """Who may do what with a channel of the Centrifuge protocol, as it is configured: by topic filter or namespace.
 
-A table is looked at from its first line on, and the first that matches counts. A key that ends with ``:`` is a
-*namespace* and matches topics that begin with it; any other key is a topic filter. Its wildcards match no topic that
-begins with ``$`` (`portcast.topics`), so those are open only to whoever is named by a key that begins so.
+A table is looked at from its first line on, and the first that matches counts. Keys are those of
+`portcast.topic_table`: topic filters, or *namespaces*, which end with ``:`` and match topics that begin with them.
+Wildcards match no topic that begins with ``$`` (`portcast.topics`), so those are open only by a key that begins so.
 
 A client may subscribe to a wildcard, which stands for many topics. Then every line that some of these topics would
 meet must allow it; otherwise ``#`` would show what a stricter line hides.
@@ -16,7 +16,8 @@ from typing import Literal, NamedTuple
 
 from portcast.centrifuge.recovery import Mode
 from portcast.errors import ConfigurationError, TopicError
-from portcast.topics import covers, is_wildcard, matches, overlaps, validate_filter, validate_topic
+from portcast.topic_table import is_namespace
+from portcast.topics import covers, is_wildcard, matches, overlaps, validate_filter
 
 MaySubscribe = Literal["anyone", "user", "token", "nobody"]
 """Everybody; who has a user's id, or a token for the channel; who has such a token; no client by its own wish."""
@@ -116,7 +117,7 @@ def check_key(key: str, where: str) -> None:
         ConfigurationError: it is neither.
     """
     try:
-        (validate_topic if key.endswith(":") else validate_filter)(key)
+        validate_filter(key)
     except TopicError as error:
         raise ConfigurationError(where, error.problem) from error
 
@@ -127,15 +128,15 @@ def _unnamed(channel: str, met: tuple[ChannelPermissions, ...]) -> Match:
 
 
 def _matches(key: str, topic: str) -> bool:
-    return topic.startswith(key) if key.endswith(":") else matches(key, topic)
+    return topic.startswith(key) if is_namespace(key) else matches(key, topic)
 
 
 def _covers(key: str, wildcard: str) -> bool:
-    return wildcard.startswith(key) if key.endswith(":") else covers(key, wildcard)
+    return wildcard.startswith(key) if is_namespace(key) else covers(key, wildcard)
 
 
 def _overlaps(key: str, wildcard: str) -> bool:
-    if not key.endswith(":"):
+    if not is_namespace(key):
         return overlaps(key, wildcard)
     # It ends within a level: that level of the wildcard must begin with the rest, and what follows can be anything.
     size, rest = key.count("/") + 1, key.rpartition("/")[2]

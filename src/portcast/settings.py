@@ -33,11 +33,10 @@ from portcast.config import (
     unknown_option,
 )
 from portcast.delivery import OutboxLimits
-from portcast.errors import ConfigurationError, TopicError
+from portcast.errors import ConfigurationError
 from portcast.history import HistoryLimits
 from portcast.listen_url import ListenerConfig, check_addresses, listener_from_table, listener_from_url
 from portcast.permissions import ChannelPermissions, check_key
-from portcast.topics import validate_filter
 
 D = TypeVar("D", TopicOptions, ChannelPermissions)
 
@@ -167,7 +166,8 @@ def load_settings(
         arguments: other options of the command line, by `Option.parameter`.
 
     Raises:
-        ConfigurationError: the file cannot be read, a name is unknown, a value does not fit, or addresses collide.
+        ConfigurationError: the file cannot be read, a name is unknown, a value does not fit, addresses collide, or HTTP
+            is open to others and nothing says who may connect.
     """
     settings = Settings()
     document = _read(Path(file)) if file is not None else {}
@@ -178,21 +178,11 @@ def load_settings(
         settings = replace(settings, http=_http_address(http, "--http"))
     if listen:
         settings = replace(settings, listeners=tuple(listener_from_url(url) for url in listen))
-    check_settings(settings)
-    _check_outbox(settings.outbox, partial(_place, document, str(file), environment or {}, arguments or {}))
-    return settings
-
-
-def check_settings(settings: Settings) -> None:
-    """Check what the single options cannot know of each other.
-
-    Raises:
-        ConfigurationError: two addresses cannot both be bound, two listeners have one name, or HTTP is open to others
-            and nothing says who may connect.
-    """
     check_addresses(settings.listeners, settings.http)
     is_configured = settings.centrifuge.has_keys or bool(settings.permissions)
     check_reach(settings.http, settings.centrifuge, is_configured=is_configured)
+    _check_outbox(settings.outbox, partial(_place, document, str(file), environment or {}, arguments or {}))
+    return settings
 
 
 def _check_outbox(outbox: OutboxLimits, place: Callable[[str], str]) -> None:
@@ -206,11 +196,7 @@ def _check_outbox(outbox: OutboxLimits, place: Callable[[str], str]) -> None:
 
 
 def _place(
-    document: Mapping[str, Any],
-    file: str,
-    environment: Mapping[str, str],
-    arguments: Mapping[str, str | bool],
-    name: str,
+    document: Mapping[str, Any], file: str, environment: Mapping[str, str], arguments: Mapping[str, object], name: str
 ) -> str:
     """Return where an option of the outbox was written, the strongest place; empty if nowhere."""
     option = next(one for one in OPTIONS if one.section.table == "outbox" and one.name == name)
@@ -264,8 +250,8 @@ def _with_document(settings: Settings, document: Mapping[str, Any], file: str) -
     listeners = [*_short_listeners(document, file), *_long_listeners(document, file)]
     if "listen" in document or "listener" in document:
         changes["listeners"] = tuple(listeners)
-    changes["topics"] = _by_key(TopicOptions, "topics", document, file, _check_filter)
-    changes["permissions"] = _by_key(ChannelPermissions, "permissions", document, file, check_key)
+    changes["topics"] = _by_key(TopicOptions, "topics", document, file)
+    changes["permissions"] = _by_key(ChannelPermissions, "permissions", document, file)
     return replace(settings, **changes)
 
 
@@ -308,23 +294,14 @@ def _long_listeners(document: Mapping[str, Any], file: str) -> Iterator[Listener
         yield listener_from_table(_table(table, key), key)
 
 
-def _by_key(
-    cls: type[D], name: str, document: Mapping[str, Any], file: str, check: Callable[[str, str], None]
-) -> dict[str, D]:
+def _by_key(cls: type[D], name: str, document: Mapping[str, Any], file: str) -> dict[str, D]:
     """Return the tables ``[name."key"]`` by key, in the order of the file."""
     found = {}
     for key, table in _table(document.get(name, {}), f"{file}: [{name}]").items():
         where = f'{file}: [{name}."{key}"]'
-        check(key, where)
+        check_key(key, where)
         found[key] = from_options(cls, _table(table, where), where)
     return found
-
-
-def _check_filter(topic_filter: str, where: str) -> None:
-    try:
-        validate_filter(topic_filter)
-    except TopicError as error:
-        raise ConfigurationError(where, error.problem) from error
 
 
 def _with_environment(settings: Settings, environment: Mapping[str, str]) -> Settings:

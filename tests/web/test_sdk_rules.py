@@ -41,11 +41,11 @@ def rules(
     permissions: dict[str, ChannelPermissions] | None = None,
     hooks: Hooks | None = None,
     *,
-    has_history: bool = True,
+    is_retained: Callable[[str], bool] = lambda topic: True,
 ) -> Rules:
     """Rules whose tokens are read at `NOW`."""
     tokens = Tokens(options, lambda: NOW + 0.5) if options.has_keys else None
-    return Rules(Basis(options, PermissionTable(permissions or {}), hooks or Hooks(), has_history), tokens)
+    return Rules(Basis(options, PermissionTable(permissions or {}), hooks or Hooks(), is_retained), tokens)
 
 
 def http(server: str | None = "127.0.0.1") -> HTTPConnection:
@@ -357,9 +357,10 @@ def test_what_a_subscription_gets(channel: str, grant: Grant) -> None:
 
 def test_nothing_recovers_without_history() -> None:
     """A position would promise what is not kept."""
-    the = rules(has_history=False)
+    the = rules(is_retained=lambda topic: topic != "a")
     token = sub_token(override={"force_recovery": {"value": True}})
     assert granted(subscribe(the, "a", token)).mode == "none"
+    assert granted(subscribe(the, "b", sub_token("b"))).mode == "stream"
 
 
 def test_a_token_can_ask_for_recovery() -> None:

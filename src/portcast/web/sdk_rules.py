@@ -100,13 +100,13 @@ class Basis:
         options: who may connect.
         permissions: who may do what, by topic filter and namespace.
         hooks: the app's own functions.
-        has_history: False if nothing is retained, so that no subscription recovers.
+        is_retained: tells whether a topic has history; otherwise no subscription to it recovers.
     """
 
     options: CentrifugeOptions = field(default_factory=CentrifugeOptions)
     permissions: PermissionTable = field(default_factory=lambda: PermissionTable({}))
     hooks: Hooks = NO_HOOKS
-    has_history: bool = True
+    is_retained: Callable[[str], bool] = lambda topic: True
 
     @property
     def is_configured(self) -> bool:
@@ -302,7 +302,7 @@ class Rules:
 
     def _possible(self, channel: str, grant: Grant) -> Grant:
         """Return a grant without what cannot be kept."""
-        if grant.mode != "none" and (is_wildcard(channel) or not self._basis.has_history):
+        if grant.mode != "none" and (is_wildcard(channel) or not self._basis.is_retained(channel)):
             grant = replace(grant, mode="none")
         if grant.lifetime.is_refreshed_by_client and self._tokens is None:
             grant = replace(grant, lifetime=Lifetime(grant.lifetime.ttl_s))
