@@ -17,9 +17,10 @@ from portcast.delivery import OutboxLimits
 from portcast.errors import ConfigurationError
 from portcast.events import Emit
 from portcast.framing import Framing
-from portcast.handlers import compile_handler
+from portcast.handlers import Overrides, compile_handler
 from portcast.handlers.router import Declaration, DeviceRouter, Function
 from portcast.history import HistoryLimits
+from portcast.hooks import HookDeclarations
 from portcast.listen_url import ListenerConfig, check_addresses
 from portcast.observability import LogEvents, fan_out
 from portcast.permissions import ChannelPermissions, PermissionTable
@@ -36,7 +37,7 @@ from portcast.web.sdk_rules import Basis, Rules
 Lifespan = Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any] | None]]
 
 
-class Gateway(APIRouter):
+class Gateway(HookDeclarations, APIRouter):
     """Raw TCP in, live WebSockets out, as a FastAPI router.
 
     ```python
@@ -223,9 +224,10 @@ class Gateway(APIRouter):
         async with AsyncExitStack() as stack:
             state = await stack.enter_async_context(self._user_lifespan(app)) if self._user_lifespan else None
             topics = self._topic_table()
-            rules = self.sdk_access(topics)
+            overrides = getattr(app, "dependency_overrides", {})
+            rules = self.sdk_access(topics, overrides)
             stack.push_async_callback(rules.close)
-            node = self._build(app, topics)
+            node = self._build(topics, overrides)
             self._node, self._rules = node, rules
             try:
                 await node.start()
@@ -242,18 +244,23 @@ class Gateway(APIRouter):
             finally:
                 self._node = self._rules = None
 
-    def sdk_access(self, topics: TopicTable) -> Rules:
+    def sdk_access(self, topics: TopicTable, overrides: Overrides) -> Rules:
         """Return the rules for SDK clients, of what is declared now.
 
         Args:
             topics: tells which topics are retained.
+            overrides: of the app's dependencies.
 
         Raises:
-            ConfigurationError: a key or file cannot be used, or nothing says who may connect from elsewhere.
+            ConfigurationError: a key or file cannot be used, a hook asks for what cannot be provided, or nothing says
+                who may connect from elsewhere.
             MissingDependencyError: tokens are to be verified, and PyJWT is not installed.
         """
         basis = Basis(
-            self._centrifuge, self._permissions, is_retained=lambda topic: topics.history_of(topic).is_enabled
+            self._centrifuge,
+            self._permissions,
+            self._compiled_hooks({Gateway: self, Store: self.store}, overrides, self._emit),
+            is_retained=lambda topic: topics.history_of(topic).is_enabled,
         )
         if self.http_address is not None:
             check_reach(self.http_address, self._centrifuge, is_configured=basis.is_configured)
@@ -268,11 +275,11 @@ class Gateway(APIRouter):
             history=self._history,
         )
 
-    def _build(self, app: Any, topics: TopicTable) -> Node:
+    def _build(self, topics: TopicTable, overrides: Overrides) -> Node:
         declarations = self.devices.declarations
         check_addresses([one.config for one in declarations], self.http_address)
         return Node(
-            [self._plan(one, getattr(app, "dependency_overrides", {})) for one in declarations],
+            [self._plan(one, overrides) for one in declarations],
             broker=MemoryBroker(self._history, limits_of=topics.history_of, state=self._state_file()),
             options=self._options,
             outbox=self._outbox,
@@ -284,9 +291,7 @@ class Gateway(APIRouter):
         directory = self._options.state_dir
         return StateFile(directory, self._history, self._emit) if directory else None
 
-    def _plan(
-        self, declaration: Declaration, overrides: Mapping[Callable[..., Any], Callable[..., Any]]
-    ) -> ListenerPlan:
+    def _plan(self, declaration: Declaration, overrides: Overrides) -> ListenerPlan:
         if declaration.function is None:
             return ListenerPlan(declaration.config)
         providers: dict[type[Any], Callable[[Connection], object]] = {

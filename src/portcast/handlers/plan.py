@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import fastapi.params
 
 from portcast.errors import ConfigurationError
-from portcast.handlers.calls import Invoke, Step, bind, step
+from portcast.handlers.calls import Invoke, Step, step
 from portcast.handlers.fastapi_subset import dependency_of, display, refuse_http
 from portcast.handlers.markers import InThread, PerConnection
 from portcast.handlers.signature import Call, Parameter, Signatures, at, identity, name_of
@@ -35,12 +35,29 @@ class Environment:
             or at connect for what lives as long as the connection.
         overrides: replacements of dependencies, as in ``FastAPI.dependency_overrides``.
         signatures: the reader, with what it already knows.
+        is_hook: the function is called for what a client asks, one call like another: it may take neither message nor
+            connection, and nothing lives longer than the call.
     """
 
     connection_type: type
     providers: Mapping[Any, Callable[[Any], object]]
     overrides: Mapping[Call, Call]
     signatures: Signatures
+    is_hook: bool = False
+
+    @property
+    def noun(self) -> str:
+        """What errors call the function."""
+        return "hook" if self.is_hook else "handler"
+
+    @property
+    def instead(self) -> str:
+        """The name of the type to ask for where something has no place."""
+        return "HTTPConnection" if self.is_hook else self.connection_type.__name__
+
+    def provides(self, annotation: object) -> bool:
+        """Return True if a provider makes such values."""
+        return isclass(annotation) and annotation in self.providers
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +68,7 @@ class Plan:
     message_steps: tuple[Step, ...]
     call: Invoke
     message: Parameter | None
-    """None for a per-connection handler."""
+    """None for a per-connection handler, and for a hook that does not look at the client's data."""
 
 
 class _Scope(Enum):
@@ -92,7 +109,7 @@ def plan(function: Call, environment: Environment) -> Plan:
     Raises:
         ConfigurationError: a parameter of the handler or of a dependency cannot be provided; names both.
     """
-    where = f"handler {name_of(function)}"
+    where = f"{environment.noun} {name_of(function)}"
     parameters = environment.signatures.of(function, where)
     return _Planner(environment, where, parameters).plan(function)
 
@@ -108,21 +125,25 @@ class _Planner:
 
     def plan(self, function: Call) -> Plan:
         self.message = self._find_message()
-        scope = _Scope.CONNECTION if self.message is None else _Scope.MESSAGE
+        scope = _Scope.CONNECTION if self._is_per_connection else _Scope.MESSAGE
         asker = _Asker(self.where, scope, (identity(function),))
         arguments = self._arguments(self.parameters, asker, function)
         return Plan(
             connection_steps=tuple(self._step(*s) for s in self.steps[_Scope.CONNECTION]),
             message_steps=tuple(self._step(*s) for s in self.steps[_Scope.MESSAGE]),
-            call=bind(function, *self._indexes(arguments)),
+            call=step(function, *self._indexes(arguments)).invoke,
             message=self.message,
         )
+
+    @property
+    def _is_per_connection(self) -> bool:
+        return self.message is None and not self.environment.is_hook
 
     def _find_message(self) -> Parameter | None:
         """Decide whether the handler is called per message, and with which parameter."""
         candidates, has_connection = [], False
         for parameter in self.parameters:
-            refuse_http(parameter, self.where, self.environment.connection_type.__name__)
+            self._refuse_http(parameter, self.where)
             has_connection |= parameter.type is self.environment.connection_type
             if parameter.depends is not None or parameter.has_default or self._is_special(parameter):
                 continue
@@ -137,10 +158,10 @@ class _Planner:
             names = ", ".join(repr(p.name) for p in candidates)
             raise ConfigurationError(
                 at(self.where, candidates[1].name),
-                f"a handler takes one message, but {names} could each be it",
+                f"a {self.environment.noun} takes one message, but {names} could each be it",
                 "keep one; give the others a default or Depends(…)",
             )
-        if not candidates and not has_connection:
+        if not candidates and not has_connection and not self.environment.is_hook:
             raise ConfigurationError(
                 self.where,
                 "it takes neither a message nor a Connection",
@@ -149,11 +170,12 @@ class _Planner:
             )
         return candidates[0] if candidates else None
 
-    def _is_special(self, parameter: Parameter) -> bool:
-        return parameter.type is self.environment.connection_type or self._provider(parameter) is not None
+    def _refuse_http(self, parameter: Parameter, where: str) -> None:
+        if not self.environment.provides(parameter.type):
+            refuse_http(parameter, where, self.environment.instead)
 
-    def _provider(self, parameter: Parameter) -> Callable[[Any], object] | None:
-        return self.environment.providers.get(parameter.type) if isclass(parameter.type) else None
+    def _is_special(self, parameter: Parameter) -> bool:
+        return parameter.type is self.environment.connection_type or self.environment.provides(parameter.type)
 
     def _arguments(self, parameters: tuple[Parameter, ...], asker: _Asker, call: Call) -> _Arguments:
         arguments = _Arguments([], [])
@@ -172,14 +194,13 @@ class _Planner:
     def _argument(self, parameter: Parameter, asker: _Asker) -> _Ref | None:
         """Return where a parameter's value comes from; None if it is left at its default."""
         key = at(asker.where, parameter.name)
-        refuse_http(parameter, asker.where, self.environment.connection_type.__name__)
+        self._refuse_http(parameter, asker.where)
         if parameter.depends is not None:
             return self._dependency(parameter, parameter.depends, asker)
         if parameter.type is self.environment.connection_type:
             return _CONNECTION
-        provider = self._provider(parameter)
-        if provider is not None:
-            return self._provided(parameter.type, provider, asker.scope)
+        if self.environment.provides(parameter.type):
+            return self._provided(parameter.type, asker.scope)
         if parameter.has_default:
             return None
         if not parameter.has_annotation:
@@ -197,20 +218,23 @@ class _Planner:
         return _MESSAGE
 
     def _choices(self) -> str:
-        types = [self.environment.connection_type, *self.environment.providers]
+        own = [] if self.environment.is_hook else [self.environment.connection_type]
+        types = [*own, *self.environment.providers]
         names = [t.__name__ for t in types]
         return ", ".join(names if self.message is None else [*names, f"the message ({display(self.message)})"])
 
-    def _provided(self, annotation: object, provider: Callable[[Any], object], scope: _Scope) -> _Ref:
+    def _provided(self, annotation: object, scope: _Scope) -> _Ref:
         key = (("provider", annotation), scope)
         if key not in self.made:
-            self.made[key] = self._add(provider, _Arguments([_CONNECTION], []), scope)
+            self.made[key] = self._add(self.environment.providers[annotation], _Arguments([_CONNECTION], []), scope)
         return self.made[key]
 
     def _dependency(self, parameter: Parameter, depends: fastapi.params.Depends, asker: _Asker) -> _Ref:
         key = at(asker.where, parameter.name)
         original = dependency_of(parameter, depends, asker.where)
-        is_shared = self.message is None or isinstance(depends, PerConnection)
+        if self.environment.is_hook and isinstance(depends, PerConnection):
+            raise ConfigurationError(key, "nothing lives longer than one call of a hook", "use Depends")
+        is_shared = self._is_per_connection or isinstance(depends, PerConnection)
         scope = _Scope.CONNECTION if is_shared else _Scope.MESSAGE
         if asker.scope is _Scope.CONNECTION and scope is _Scope.MESSAGE:
             raise ConfigurationError(

@@ -135,8 +135,8 @@ class Access(Protocol):
         """Call a method; return its result as JSON. An unknown one is error 108."""
         ...
 
-    def message(self, caller: Caller, request: SendRequest) -> Awaitable[None]:
-        """Take a message; only called if `accepts_messages`."""
+    def message(self, caller: Caller, request: SendRequest) -> Awaitable[Verdict[None]]:
+        """Take a message; only called if `accepts_messages`. Nobody is told of an error, but a `Disconnect` counts."""
         ...
 
     def refresh(self, caller: Caller, request: RefreshRequest) -> Answer[Lifetime]:

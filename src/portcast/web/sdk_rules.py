@@ -86,7 +86,7 @@ class Hooks:
     subscribe: Callable[[Caller, SubscribeRequest, Grant], Awaitable[Verdict[Grant | None]]] | None = None
     publish: Callable[[Caller, PublishRequest], Awaitable[Verdict[None]]] | None = None
     rpc: Callable[[Caller, RpcRequest], Awaitable[Verdict[bytes]]] | None = None
-    message: Callable[[Caller, SendRequest], Awaitable[None]] | None = None
+    message: Callable[[Caller, SendRequest], Awaitable[Verdict[None]]] | None = None
 
 
 NO_HOOKS = Hooks()
@@ -331,10 +331,10 @@ class Rules:
         """Call a method; see `Access.rpc`."""
         return codes.NOT_AVAILABLE if self._hooks.rpc is None else await self._hooks.rpc(caller, request)
 
-    async def message(self, caller: Caller, request: SendRequest) -> None:
+    async def message(self, caller: Caller, request: SendRequest) -> Verdict[None]:
         """Take a message; see `Access.message`."""
         assert self._hooks.message is not None, "only called if messages are accepted"
-        await self._hooks.message(caller, request)
+        return await self._hooks.message(caller, request)
 
     def _lines(self, channel: str, *, hook: object = None) -> tuple[ChannelPermissions, ...]:
         """Return the permissions that must all allow something; where they say nothing, a hook decides instead."""
