@@ -444,6 +444,7 @@ def test_uvicorn_is_told_our_limits() -> None:
     assert (config.ws_max_size, config.ws_ping_interval, config.ws_ping_timeout) == (99, 3, 2)
     assert config.timeout_graceful_shutdown is not None
     assert [config.ws_per_message_deflate, config.access_log, config.proxy_headers] == [False] * 3
+    assert server_config(App(), HttpOptions(deflate=True)).ws_per_message_deflate is True
 
 
 def test_a_gateway_can_tell_our_server_by_its_signal_handler() -> None:

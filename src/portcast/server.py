@@ -234,8 +234,8 @@ def server_config(app: AsgiApp, options: HttpOptions) -> uvicorn.Config:
         ws_max_size=options.max_message_bytes,
         ws_ping_interval=options.ping_interval_s,
         ws_ping_timeout=options.ping_timeout_s,
-        # Deflate costs 34 KiB of memory per client and most of the time of a send.
-        ws_per_message_deflate=False,
+        # Our class compresses a batch once for all clients that negotiated it; still most of the time of a send.
+        ws_per_message_deflate=options.deflate,
         h11_max_incomplete_event_size=65_536,  # a request's head
         timeout_graceful_shutdown=1,  # `DrainingServer.shutdown` knows the rest of the deadline
     )
