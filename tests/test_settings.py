@@ -140,6 +140,7 @@ def test_each_option_can_be_written_everywhere(option: Option, file: Path) -> No
         "log_format": "json",
         "http_allowed_origins": "https://a.test",
         "flush_duty": "0.125",
+        "http_deflate": "true",
         "outbox_hard_bytes": "2MiB",
         "buffer_budget_bytes": "2MiB",
         "personal_channel": "true",

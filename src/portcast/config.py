@@ -217,8 +217,8 @@ class HttpOptions(_Checked):
     deflate: bool = field(
         default=False,
         metadata={
-            "help": "compress WebSocket messages for clients that offer permessage-deflate; each is compressed once for "
-            "all of them, which saves traffic and costs processor time; under `portcast serve` only"
+            "help": "compress WebSocket messages for clients that offer permessage-deflate; each is compressed once "
+            "for all of them, which saves traffic and costs processor time; under `portcast serve` only"
         },
     )
     ping_interval_s: float = field(default=25.0, metadata={"help": "between pings to a client", "minimum": 0.1})

@@ -29,7 +29,7 @@ def test_the_block_says_where_and_how_much() -> None:
     assert "http://127.0.0.1:8000/" in block
     assert "tcp://127.0.0.1:8001  lines, lf, max 64 KiB → topic a" in block
     assert "10000 device connections, 20000 file descriptors, drain within 15s" in block
-    assert "echo hello | portcast send 8001" in block
+    assert f"echo hello | {program()} send 8001" in block
     assert len(block.splitlines()) < 12
     assert "caution" not in block
 
