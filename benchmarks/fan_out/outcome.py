@@ -142,6 +142,11 @@ STEADY_TARGETS: dict[str, tuple[float, float | None]] = {
     "minute-1000x500": (20.0, 0.6),
 }
 """Most ms of the 99th percentile, and most of a core."""
+SDK_TARGETS: dict[str, tuple[float | None, float | None, float | None]] = {
+    "burst-100": (None, None, 3.0),
+    "steady-1000x500": (30.0, 0.7, None),
+}
+"""The same for SDK clients, and how many times cheaper than nats-server."""
 STUCK_P99_TIMES = 1.5
 IDLE_KIB = 8.0
 GROWTH_MIB = 16.0
@@ -165,8 +170,23 @@ def judge(rows: Sequence[Row]) -> None:
                 row.targets[f"<= {most_core:.0%} of a core"] = row.core <= most_core
             if "rss_growth_mib" in row.facts:
                 row.targets[f"memory grew <= {GROWTH_MIB:g} MiB"] = row.facts["rss_growth_mib"] <= GROWTH_MIB
+        elif row.server == "sdk" and row.samples and row.scenario in SDK_TARGETS:
+            _judge_sdk(row, rows)
         elif row.scenario == "idle" and row.server == "defaults" and "kib" in row.facts:
             row.targets[f"<= {IDLE_KIB:g} KiB"] = row.facts["kib"] <= IDLE_KIB
+
+
+def _judge_sdk(row: Row, rows: Sequence[Row]) -> None:
+    """Fill in what the project wants of clients with an SDK (issue 4, Reach)."""
+    row.targets["everything arrived"] = row.is_whole
+    most_ms, most_core, least_times = SDK_TARGETS[row.scenario]
+    if most_ms is not None:
+        row.targets[f"p99 <= {most_ms:g} ms"] = (row.age("p99_ms") or float("inf")) <= most_ms
+    if most_core is not None:
+        row.targets[f"<= {most_core:.0%} of a core"] = row.core <= most_core
+    ratio = times(row, rows, NATS)
+    if least_times is not None and ratio is not None:
+        row.targets[f">= {least_times:g} x {NATS}"] = ratio >= least_times
 
 
 def asked(rows: Sequence[Row]) -> list[tuple[str, str, bool]]:

@@ -57,7 +57,7 @@ QUICK = Sizes(
     minute_s=0.0,
     stuck_s=0.0,
     idle=500,
-    other_servers=("defaults", "nats", "tutorial"),
+    other_servers=("defaults", "sdk", "nats", "tutorial"),
 )
 
 

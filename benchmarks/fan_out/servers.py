@@ -99,6 +99,8 @@ PEERS = {
         Peer("portcast", "portcast, patience=30, disconnect", "lines", 20e6, is_ours=True),
         Peer("defaults", "portcast, defaults", "lines", 20e6, is_ours=True),
         Peer("impatient", "portcast, patience=0", "lines", 20e6, is_ours=True),
+        Peer("sdk", "portcast, Centrifuge JSON", "sdk", 10e6, is_ours=True,
+             note="patience=30, disconnect; JSON around each message, as official SDKs take it"),
         Peer("nats", "nats-server (Go)", "nats", 3.5e6, _nats, install.NATS_SERVER.exists,
              "20 publishers over NATS TCP; subscribers get several messages per WebSocket frame"),
         Peer("uwebsockets", "uWebSockets (C++, socketify)", "frames", 1e6,
@@ -128,6 +130,7 @@ BUILT_IN = {
     "portcast": (OURS, "patience=30", "slow_consumer=disconnect"),
     "defaults": (OURS,),
     "impatient": (OURS, "patience=0"),
+    "sdk": (OURS, "patience=30", "slow_consumer=disconnect"),
     "tutorial": ("benchmarks.serve", "tutorial:lines"),
 }
 """Modules and arguments of those that come with the project; they say themselves where they listen."""

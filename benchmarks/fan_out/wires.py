@@ -255,4 +255,24 @@ MQTT = Wire(
     settle=_mqtt_settle,
 )
 
-WIRES = {"lines": LINES, "frames": FRAMES, "nats": NATS, "mqtt": MQTT}
+# The Centrifuge client protocol, JSON
+
+SDK = Wire(
+    # Pings as WebSocket frames, which the load generator answers as it does for everybody.
+    path="/connection/websocket?cf_ws_frame_ping_pong=true",
+    subprotocol="",
+    join=(
+        (
+            lambda: masked(b'{"id":1,"connect":{}}\n{"id":2,"subscribe":{"channel":"%s"}}' % TOPIC),
+            b'"positioned":true}}',
+        ),
+    ),
+    frame=0,
+    least=len(b'{"push":{"channel":"%s","pub":{"data":"","offset":1}}}\n' % TOPIC) + SIZE,
+    hello=_nothing,
+    encode=LINES.encode,
+    settle=_end_lines,
+)
+"""Subscribers get ``{"push":{"channel":"lines","pub":{"data":"…","offset":7}}}``, many in one text frame."""
+
+WIRES = {"sdk": SDK, "lines": LINES, "frames": FRAMES, "nats": NATS, "mqtt": MQTT}
