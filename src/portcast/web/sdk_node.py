@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from random import uniform
 from uuid import uuid4
 
@@ -65,6 +66,7 @@ class SdkNode:
         self.id = secrets.token_hex(8)
         self._node = node
         self._options = options
+        self._completed_options: dict[SessionOptions, SessionOptions] = {}
         self._emit = emit
         self._clients: dict[str, SdkClient] = {}
         self._sessions: dict[str, SdkClient] = {}
@@ -94,7 +96,7 @@ class SdkNode:
             options: instead of the node's, for one that has pings of its own.
             peer: its address, for events.
         """
-        options = options or self._options
+        options = self._completed(options or self._options)
         first_ping = uniform(options.ping_s / 2, options.ping_s)  # noqa: S311 - spreads load, guards nothing
         session = Session(options, client=str(uuid4()), now=self.now(), first_ping_s=first_ping)
         client = SdkClient(self, session, wire, sink, http)
@@ -109,6 +111,14 @@ class SdkNode:
         self.hub.subscribe((), self.encodings.of(wire, ()), sink, transport="centrifuge", peer=peer, bind=own)
         self._arm()
         return client
+
+    def _completed(self, options: SessionOptions) -> SessionOptions:
+        """Return options with what only the rules know; one object for all sessions that share it."""
+        known = self._completed_options.get(options)
+        if known is None:
+            known = replace(options, accepts_messages=self.access.accepts_messages)
+            self._completed_options[options] = known
+        return known
 
     def gone(self, client: SdkClient) -> None:
         """Forget a client."""
