@@ -13,12 +13,14 @@ from portcast.errors import (
     ConnectionClosedError,
     DeltaError,
     DeviceIdError,
+    DisconnectClient,
     FieldError,
     FramingError,
     ListenError,
     MissingDependencyError,
     OversizeFrameError,
     PortcastError,
+    Refuse,
     SnapshotError,
     TagError,
     TagFilterError,
@@ -148,6 +150,8 @@ def test_each_error_is_ours_and_a_builtin_and_says_what_happened(
         pytest.param(DeltaError("p", 7), {"problem": "p", "position": 7}, id="delta"),
         pytest.param(TagFilterError("nodes[0]", "p"), {"path": "nodes[0]", "problem": "p"}, id="tag filter"),
         pytest.param(TokenInvalid("p"), {"problem": "p", "is_key_unknown": False}, id="token"),
+        pytest.param(Refuse(400, "m", temporary=True), {"code": 400, "message": "m", "temporary": True}, id="refuse"),
+        pytest.param(DisconnectClient(4000, "r"), {"code": 4000, "reason": "r"}, id="disconnect"),
         pytest.param(TokenExpired("nbf", 2.0, 1.0), {"claim": "nbf", "at": 2.0, "now": 1.0}, id="token expired"),
     ],
 )
@@ -162,3 +166,35 @@ def test_no_error_holds_a_whole_payload() -> None:
     assert FramingError("x", len(payload), payload).head == payload[:HEAD_BYTES]
     assert CodecError("c", "p", payload).head == payload[:HEAD_BYTES]
     assert TopicError("x" * 1000, "too long").topic == "x" * 80
+
+
+def test_what_hooks_raise_says_what_happened() -> None:
+    """For the logs of an app that catches it."""
+    assert str(Refuse(403)) == "refused with 403"
+    assert str(Refuse(403, "not yours")) == "refused with 403: not yours"
+    assert str(DisconnectClient(4500, "go away")) == "disconnected with 4500: go away"
+
+
+@pytest.mark.parametrize("code", [0, 99, 114, 399, 2000, 3500])
+def test_codes_that_refuse_nothing(code: int) -> None:
+    """SDKs take codes below 100 for failures of the transport, and know none above 1999."""
+    with pytest.raises(ConfigurationError, match="400 to 1999"):
+        Refuse(code)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (2999, "words"),
+        (5000, "words"),
+        (4500, ""),
+        (4500, "x" * 124),
+        (4500, "ä" * 62),
+        (4500, "123"),
+        (4500, '{"reconnect": false}'),
+    ],
+)
+def test_disconnects_that_clients_misunderstand(code: int, reason: str) -> None:
+    """centrifuge-js reconnects for ever after an empty reason, and takes JSON for advice."""
+    with pytest.raises(ConfigurationError, match="DisconnectClient"):
+        DisconnectClient(code, reason)

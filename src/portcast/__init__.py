@@ -1,5 +1,6 @@
 """Raw TCP in, live WebSockets out, inside a FastAPI app."""
 
+from portcast.centrifuge.messages import ConnectRequest, PublishRequest, RpcRequest, SendRequest, SubscribeRequest
 from portcast.centrifuge_options import CentrifugeOptions
 from portcast.config import GatewayOptions, HttpOptions, ListenerOptions, TopicOptions
 from portcast.delivery import OutboxLimits
@@ -8,10 +9,12 @@ from portcast.errors import (
     CodecError,
     ConfigurationError,
     ConnectionClosedError,
+    DisconnectClient,
     FramingError,
     ListenError,
     MissingDependencyError,
     PortcastError,
+    Refuse,
     TagError,
     TopicError,
 )
@@ -37,26 +40,32 @@ from portcast.permissions import ChannelPermissions
 from portcast.publication import Meta, Position, Publication
 from portcast.runtime import Connection, Store
 from portcast.version import VERSION as __version__
+from portcast.web.sdk_access import Admission, Caller, Grant
 
 __all__ = [
+    "Admission",
     "AsciiLengthFraming",
     "BrokerUnavailable",
+    "Caller",
     "CentrifugeOptions",
     "ChannelPermissions",
     "ChecksumFraming",
     "CobsFraming",
     "CodecError",
     "ConfigurationError",
+    "ConnectRequest",
     "Connection",
     "ConnectionClosedError",
     "CustomFraming",
     "DelimiterFraming",
     "DeviceRouter",
+    "DisconnectClient",
     "FirstByteFraming",
     "FixedLengthFraming",
     "FramingError",
     "Gateway",
     "GatewayOptions",
+    "Grant",
     "HistoryLimits",
     "HttpOptions",
     "JsonFraming",
@@ -72,8 +81,13 @@ __all__ = [
     "PortcastError",
     "Position",
     "Publication",
+    "PublishRequest",
     "RawFraming",
+    "Refuse",
+    "RpcRequest",
+    "SendRequest",
     "Store",
+    "SubscribeRequest",
     "TagError",
     "TopicError",
     "TopicOptions",
