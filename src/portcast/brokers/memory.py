@@ -72,10 +72,10 @@ class MemoryBroker:
         Raises:
             ConfigurationError: the state file's directory cannot be used.
         """
-        self._is_started = True
         if self._state is None:
             return
         self._state.prepare()
+        self._is_started = True
         now = asyncio.get_running_loop().time()
         snapshot = self._state.take(now)
         if snapshot is not None:
@@ -90,7 +90,7 @@ class MemoryBroker:
         """
         self._deliver = _discard
         # Once, and not without a start: that would put nothing in the place of what another process has left.
-        if self._is_started and self._state is not None:
+        if self._state is not None and self._is_started:
             store = self._store
             self._state.save(
                 Snapshot(
