@@ -4,11 +4,14 @@ from portcast.centrifuge.messages import ConnectRequest, PublishRequest, RpcRequ
 from portcast.centrifuge_options import CentrifugeOptions
 from portcast.config import GatewayOptions, HttpOptions, ListenerOptions, TopicOptions
 from portcast.delivery import OutboxLimits
+from portcast.devices import CommandOptions, DeviceOptions, RedeliveryOptions
 from portcast.errors import (
     BrokerUnavailable,
     CodecError,
     ConfigurationError,
     ConnectionClosedError,
+    DeviceIdError,
+    DeviceUnknown,
     DisconnectClient,
     FramingError,
     ListenError,
@@ -38,7 +41,7 @@ from portcast.handlers import DeviceRouter, PerConnection, in_thread
 from portcast.history import HistoryLimits
 from portcast.permissions import ChannelPermissions
 from portcast.publication import Meta, Position, Publication
-from portcast.runtime import Connection, Store
+from portcast.runtime import Connection, Device, DeviceProtocol, DeviceSettings, Store, by_field, by_type, one_at_a_time
 from portcast.version import VERSION as __version__
 from portcast.web.sdk_access import Admission, Caller, Grant
 
@@ -52,13 +55,20 @@ __all__ = [
     "ChecksumFraming",
     "CobsFraming",
     "CodecError",
+    "CommandOptions",
     "ConfigurationError",
     "ConnectRequest",
     "Connection",
     "ConnectionClosedError",
     "CustomFraming",
     "DelimiterFraming",
+    "Device",
+    "DeviceIdError",
+    "DeviceOptions",
+    "DeviceProtocol",
     "DeviceRouter",
+    "DeviceSettings",
+    "DeviceUnknown",
     "DisconnectClient",
     "FirstByteFraming",
     "FixedLengthFraming",
@@ -83,6 +93,7 @@ __all__ = [
     "Publication",
     "PublishRequest",
     "RawFraming",
+    "RedeliveryOptions",
     "Refuse",
     "RpcRequest",
     "SendRequest",
@@ -93,5 +104,8 @@ __all__ = [
     "TopicOptions",
     "VarintFraming",
     "__version__",
+    "by_field",
+    "by_type",
     "in_thread",
+    "one_at_a_time",
 ]

@@ -3,7 +3,7 @@
 ====================  ======================================================================
 whose fault           class
 ====================  ======================================================================
-the caller            `ConfigurationError`, `TopicError`, `TagError`, `DeviceIdError` (or the peer)
+the caller            `ConfigurationError`, `TopicError`, `TagError`, `DeviceIdError` (or the peer), `DeviceUnknown`
 the peer              `FramingError` (ends the connection), `CodecError` and `FieldError` (cost one frame),
                       `CentrifugeError` (ends the connection of an SDK client with code 3501), `DeltaError`,
                       `TagFilterError`, `TokenInvalid`, `TokenExpired`
@@ -72,6 +72,18 @@ class DeviceIdError(PortcastError, ValueError):
         self.problem = problem
         self.hint = hint
         super().__init__(f"device id {self.device_id!r}: {problem}; {hint}")
+
+
+class DeviceUnknown(PortcastError, LookupError):
+    """There is no device with this id, or not any more.
+
+    Attributes:
+        device_id: which, cut to 80 characters.
+    """
+
+    def __init__(self, device_id: str) -> None:
+        self.device_id = device_id[:80]
+        super().__init__(f"no device {self.device_id!r} is known")
 
 
 class TagError(PortcastError, ValueError):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from portcast.types import ConnectionId, ListenerName
+from portcast.types import ConnectionId, DeviceId, ListenerName
 
 CloseReason = Literal[
     "peer_closed",  # the device closed its side in order
@@ -27,6 +27,8 @@ CloseReason = Literal[
     "bad_frames",  # too many frames in a row that the codec refused
     "handler_failed",  # a per-connection handler, or a dependency of the connection, raised
     "closed",  # the application called `Connection.close`, or its per-connection handler returned
+    "replaced",  # its device connected anew, and takeover is `replace`
+    "rejected",  # its device is unknown, or connected already, and options say that it is refused
     "drain",  # orderly stop
     "aborted",  # orderly stop ran out of time, or stop without drain
 ]
@@ -120,6 +122,37 @@ class HandlerAbandoned:
     connection_id: ConnectionId
     listener: ListenerName
     handler: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceAttached:
+    """A device said who it is on a connection, and was let in or quarantined."""
+
+    device_id: DeviceId
+    connection_id: ConnectionId
+    listener: ListenerName
+    reason: Literal["online", "again", "quarantined"]
+    """``again``: it has, or had until this moment, another connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceDetached:
+    """A device has no connection any more."""
+
+    device_id: DeviceId
+    connection_id: ConnectionId
+    listener: ListenerName
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRejected:
+    """A device was not let in; its message is lost, and its connection is closed if no other device has it."""
+
+    device_id: DeviceId
+    connection_id: ConnectionId
+    listener: ListenerName
+    reason: str
+    """See `portcast.devices.RejectReason`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +251,9 @@ Event = (
     | FrameRejected
     | HandlerFailed
     | HandlerAbandoned
+    | DeviceAttached
+    | DeviceDetached
+    | DeviceRejected
     | SubscriberOpened
     | SubscriberSlow
     | SubscriberDemoted

@@ -12,20 +12,21 @@ from portcast.address import Address
 from portcast.brokers import MemoryBroker, StateFile
 from portcast.centrifuge_options import CentrifugeOptions, check_reach
 from portcast.codecs import Codec, encode_value
-from portcast.config import GatewayOptions, HttpOptions, TopicOptions
+from portcast.config import MOST_SECONDS, GatewayOptions, HttpOptions, TopicOptions
 from portcast.delivery import OutboxLimits
 from portcast.errors import ConfigurationError
 from portcast.events import Emit
 from portcast.framing import Framing
 from portcast.handlers import Overrides, compile_handler
-from portcast.handlers.router import Declaration, DeviceRouter, Function
+from portcast.handlers.device_options import check_protocol
+from portcast.handlers.router import Declaration, DeviceRouter, Function, Identify
 from portcast.history import HistoryLimits
 from portcast.hooks import HookDeclarations
 from portcast.listen_url import ListenerConfig, check_addresses
 from portcast.observability import LogEvents, fan_out
 from portcast.permissions import ChannelPermissions, PermissionTable
 from portcast.publication import Meta, Position
-from portcast.runtime import Connection, Listener, ListenerPlan, Node, Store
+from portcast.runtime import STATUS_TOPICS, Connection, Device, DeviceSettings, Listener, ListenerPlan, Node, Store
 from portcast.signals import SignalDrain
 from portcast.topic_table import TopicTable
 from portcast.version import VERSION
@@ -33,6 +34,9 @@ from portcast.web import HostRule, TransportProbe, add_routes, host_dependency
 from portcast.web.sdk_access import Access
 from portcast.web.sdk_routes import add_sdk_routes, session_options
 from portcast.web.sdk_rules import Basis, Rules
+
+LAST_VALUE = TopicOptions(history=1, history_age_s=MOST_SECONDS)
+"""Presence: a subscriber begins with what is the case, however long it has been so."""
 
 Lifespan = Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any] | None]]
 
@@ -62,6 +66,7 @@ class Gateway(HookDeclarations, APIRouter):
         topics: Mapping[str, TopicOptions] | None = None,
         centrifuge: CentrifugeOptions | None = None,
         permissions: Mapping[str, ChannelPermissions] | None = None,
+        devices: DeviceSettings | None = None,
         on_event: Emit | None = None,
         has_page: bool = True,
         lifespan: Lifespan | None = None,
@@ -78,6 +83,7 @@ class Gateway(HookDeclarations, APIRouter):
                 first that matches a topic counts, unless its listener has said something of it.
             centrifuge: who may connect over the Centrifuge protocol.
             permissions: who may do what over it, by topic filter or namespace; the first that matches a topic counts.
+            devices: takeover, unknown devices, known ones, how long commands wait.
             on_event: is told of everything that happens, beside the log.
             has_page: serve the live page at ``/``.
             lifespan: runs around the listeners, like that of an `APIRouter`.
@@ -100,6 +106,7 @@ class Gateway(HookDeclarations, APIRouter):
         self._centrifuge = centrifuge or CentrifugeOptions()
         self._permissions = PermissionTable(permissions or {})
         self._history = history or HistoryLimits()
+        self._device_settings = devices or DeviceSettings()
         self._emit = fan_out(LogEvents(), *([on_event] if on_event is not None else []))
         self._user_lifespan = lifespan
         self._node: Node | None = None
@@ -123,6 +130,10 @@ class Gateway(HookDeclarations, APIRouter):
     ) -> Callable[[Function], Function]:
         """Declare a listener with a handler: see `DeviceRouter.listen`."""
         return self.devices.listen(url, framing=framing, codec=codec, name=name, **options)
+
+    def identify(self, handler: Callable[..., Any]) -> Callable[[Identify], Identify]:
+        """Declare how the devices of a handler are identified: see `DeviceRouter.identify`."""
+        return self.devices.identify(handler)
 
     def relay(
         self,
@@ -205,6 +216,15 @@ class Gateway(HookDeclarations, APIRouter):
         """Return an open device connection by its id."""
         return self._running().registry.get(connection_id)
 
+    def device(self, device_id: str) -> Device:
+        """Return a device by its id, connected or not.
+
+        Raises:
+            DeviceUnknown: there is none.
+            RuntimeError: the gateway is not running.
+        """
+        return self._running().devices.find(device_id)
+
     async def drain(self) -> None:
         """Stop in order (see `portcast.runtime.drain`); returns at once if nothing runs or it is over."""
         if self._node is not None:
@@ -269,7 +289,7 @@ class Gateway(HookDeclarations, APIRouter):
     def _topic_table(self) -> TopicTable:
         relays = [one.config for one in reversed(self.devices.declarations) if one.function is None]
         return TopicTable(
-            self._topics,
+            {**self._topics, STATUS_TOPICS: self._topics.get(STATUS_TOPICS, LAST_VALUE)},
             # In reverse, so that the first of two listeners with one topic counts.
             {one.topic: one.topic_options for one in relays if one.topic_options is not None},
             history=self._history,
@@ -285,6 +305,7 @@ class Gateway(HookDeclarations, APIRouter):
             outbox=self._outbox,
             topics=topics,
             emit=self._emit,
+            devices=self._device_settings,
         )
 
     def _state_file(self) -> StateFile | None:
@@ -297,6 +318,7 @@ class Gateway(HookDeclarations, APIRouter):
         providers: dict[type[Any], Callable[[Connection], object]] = {
             Gateway: lambda connection: self,
             Store: lambda connection: self.store,
+            Device: lambda connection: connection.device,
         }
         handler = compile_handler(
             declaration.function,
@@ -305,7 +327,10 @@ class Gateway(HookDeclarations, APIRouter):
             overrides=overrides,
             signatures=declaration.signatures,
         )
-        return ListenerPlan(declaration.config, handler)
+        protocol, signatures = declaration.protocol, declaration.signatures
+        needs_device = signatures is not None and signatures.asks_for(Device)
+        check_protocol(protocol, handler.name, is_per_connection=handler.is_per_connection, needs_device=needs_device)
+        return ListenerPlan(declaration.config, handler, protocol, needs_device)
 
 
 def _meta(tags: Mapping[str, str] | None) -> Meta | None:

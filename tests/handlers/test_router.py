@@ -12,6 +12,7 @@ from portcast.framing import FixedLengthFraming, LineFraming
 from portcast.handlers import compile_handler
 from portcast.handlers.router import Declaration, DeviceRouter
 from portcast.listen_url import listener_from_url
+from portcast.runtime import DeviceProtocol
 
 
 async def handle(message: bytes) -> None: ...
@@ -158,3 +159,39 @@ def test_a_declaration_is_a_value() -> None:
     declaration = Declaration(listener_from_url("9001"), None, None)
     with pytest.raises(AttributeError):
         declaration.codec = None  # type: ignore[misc]
+
+
+def test_listen_takes_what_is_said_of_devices() -> None:
+    """Beside the listener's options; nothing said is no protocol."""
+    router = DeviceRouter()
+
+    @router.listen("8001", identify=str, identity="connection", idle_timeout=5)
+    async def on_frame(frame: bytes) -> None: ...
+
+    @router.listen("8002")
+    async def other(frame: bytes) -> None: ...
+
+    one, two = router.declarations
+    assert one.protocol == DeviceProtocol(identify=str, identity="connection")
+    assert one.config.options.idle_timeout_s == 5
+    assert two.protocol is None
+
+
+def test_identify_as_decorator() -> None:
+    """For every listener of the handler, whether it said something else of devices or not."""
+    router = DeviceRouter()
+
+    @router.listen("8001", identity="connection")
+    @router.listen("8002")
+    async def on_frame(frame: bytes) -> None: ...
+
+    @router.identify(on_frame)
+    def who(frame: bytes) -> str | None:
+        return None
+
+    assert {one.protocol for one in router.declarations} == {
+        DeviceProtocol(identify=who, identity="connection"),
+        DeviceProtocol(identify=who),
+    }
+    with pytest.raises(ConfigurationError, match="no listener has this handler"):
+        router.identify(who)

@@ -15,6 +15,8 @@ from portcast.events import (
     CloseReason,
     ConnectionClosed,
     ConnectionOpened,
+    DeviceAttached,
+    DeviceRejected,
     DrainFinished,
     DrainStarted,
     Event,
@@ -32,7 +34,7 @@ from portcast.events import (
     SubscriberSlow,
 )
 from portcast.observability.log import JsonFormatter, LogEvents, TextFormatter, configure_logging
-from portcast.types import ConnectionId, ListenerName
+from portcast.types import ConnectionId, DeviceId, ListenerName
 
 A = ListenerName("tcp://127.0.0.1:8001")
 ID = ConnectionId("0123456789ab")
@@ -107,6 +109,8 @@ def test_values_with_spaces_are_quoted() -> None:
         (closed("oversize"), "warning"),
         (closed("peer_closed", undelivered=1), "warning"),
         (FrameRejected(ID, A, "x", 1), "warning"),
+        (DeviceRejected(DeviceId("d"), ID, A, "unknown"), "warning"),
+        (DeviceAttached(DeviceId("d"), ID, A, "online"), "info"),
         (failed(), "error"),
         (HandlerAbandoned(ID, A, "on_reading"), "error"),
         (SubscriberOpened("s1", "ws", ("a", "b"), "127.0.0.1:6"), "info"),

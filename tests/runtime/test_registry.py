@@ -111,3 +111,15 @@ def test_close_stops_the_ticker() -> None:
     registry.add(as_connection(FakeConnection(1)))
     registry.close()
     assert clock.timers == 0
+
+
+def test_a_lost_connection_is_told_before_its_room_is_given_away() -> None:
+    """To whoever keeps something for it."""
+    registry = Registry(ManualClock(), max_connections=1)
+    told: list[tuple[Connection, int]] = []
+    registry.when_lost(lambda connection: told.append((connection, registry.sockets)))
+    registry.socket_opened()
+    connection = as_connection(FakeConnection(1))
+    registry.connection_lost(connection)
+    assert told == [(connection, 1)]
+    assert registry.has_room

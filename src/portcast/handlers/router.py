@@ -12,11 +12,14 @@ from typing import Any, TypeVar
 from portcast.codecs import Codec
 from portcast.errors import ConfigurationError, TopicError
 from portcast.framing import Framing
+from portcast.handlers.device_options import split_options
 from portcast.handlers.signature import Signatures, read_signatures
 from portcast.listen_url import ListenerConfig, listener_from_url
+from portcast.runtime import DeviceProtocol
 from portcast.topics import validate_topic
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Identify = TypeVar("Identify", bound=Callable[[Any], str | None])
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +31,14 @@ class Declaration:
         function: the user's handler as written; None for a relay.
         codec: what the user chose; None: by the handler's annotation.
         signatures: of the handler and its dependencies, read where it was declared; None for a relay.
+        protocol: what was said of devices; None if nothing was.
     """
 
     config: ListenerConfig
     function: Callable[..., Any] | None
     codec: Codec[Any] | None
     signatures: Signatures | None = None
+    protocol: DeviceProtocol | None = None
 
 
 class DeviceRouter:
@@ -78,15 +83,41 @@ class DeviceRouter:
             framing: how frames lie in the stream; lines unless the URL says otherwise.
             codec: how frames become messages; chosen by the handler's annotation if None.
             name: names the listener in logs and the API; its address if None.
-            **options: fields of `portcast.config.ListenerOptions`.
+            **options: fields of `portcast.config.ListenerOptions` and of `portcast.DeviceProtocol`.
 
         Raises:
             ConfigurationError: the URL or an option cannot work.
         """
-        config = listener_from_url(url, framing=framing, name=name, options=options)
+        protocol, rest = split_options(options)
+        config = listener_from_url(url, framing=framing, name=name, options=rest)
 
         def declare(function: Function) -> Function:
-            self.declarations.append(Declaration(config, function, codec, read_signatures(function)))
+            self.declarations.append(Declaration(config, function, codec, read_signatures(function), protocol))
+            return function
+
+        return declare
+
+    def identify(self, handler: Callable[..., Any]) -> Callable[[Identify], Identify]:
+        """Declare the decorated function as ``identify=`` of all listeners of a handler.
+
+        ```python
+        @scales.identify(on_weight)
+        def serial_number(weight: Weight) -> str | None:
+            return weight.serial
+        ```
+
+        Raises:
+            ConfigurationError: the group has no listener with this handler.
+        """
+        indexes = [index for index, one in enumerate(self.declarations) if one.function is handler]
+        if not indexes:
+            raise ConfigurationError(f"identify({handler!r})", "no listener has this handler", "declare it first")
+
+        def declare(function: Identify) -> Identify:
+            for index in indexes:
+                one = self.declarations[index]
+                protocol = replace(one.protocol or DeviceProtocol(), identify=function)
+                self.declarations[index] = replace(one, protocol=protocol)
             return function
 
         return declare

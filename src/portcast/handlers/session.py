@@ -63,8 +63,8 @@ class PlainSession(_MessageSession):
 
     __slots__ = ()
 
-    async def handle(self, message: object) -> None:
-        """Run the message's dependencies and the handler. Holds nothing when cancelled.
+    async def handle(self, message: object) -> object:
+        """Run the message's dependencies and the handler, and return its result. Holds nothing when cancelled.
 
         Raises:
             Exception: whatever the handler or a dependency raised.
@@ -73,7 +73,7 @@ class PlainSession(_MessageSession):
         slots = [*self._values, message]
         for invoke, is_async, _ in plan.message_steps:
             slots.append(await invoke(slots) if is_async else invoke(slots))
-        await plan.call(slots)
+        return await plan.call(slots)
 
 
 class ManagedSession(_MessageSession):
@@ -81,8 +81,10 @@ class ManagedSession(_MessageSession):
 
     __slots__ = ()
 
-    async def handle(self, message: object) -> None:
-        """Run the message's dependencies and the handler, close the dependencies.
+    async def handle(self, message: object) -> object:
+        """Run the message's dependencies and the handler, close the dependencies, return the handler's result.
+
+        None is the result, too, if a dependency dealt with an error.
 
         Cancellation is raised in the dependencies too; they are closed when it continues.
 
@@ -93,9 +95,10 @@ class ManagedSession(_MessageSession):
         slots = [*self._values, message]
         opened: Opened = []
         error: BaseException | None = None
+        result: object = None
         try:
             await run_steps(plan.message_steps, slots, opened)
-            await plan.call(slots)
+            result = await plan.call(slots)
         except BaseException as raised:  # noqa: BLE001 - raised again below, unless a dependency ended it
             error = raised
         # Outside of the except block: inside, `raise` would overwrite the context of an error from closing.
@@ -105,6 +108,7 @@ class ManagedSession(_MessageSession):
                 raise error
             finally:
                 del error  # its traceback holds this frame
+        return result
 
 
 class ConnectionSession(_Session):

@@ -85,6 +85,10 @@ class Signatures:
             self._known[key] = _read(call, where)
         return self._known[key]
 
+    def asks_for(self, kind: type[Any]) -> bool:
+        """Return True if a parameter of a callable that was read is annotated with exactly this type."""
+        return any(parameter.type is kind for parameters in self._known.values() for parameter in parameters)
+
 
 def read_signatures(function: Call) -> Signatures:
     """Return the signatures of a handler and of all that it depends on, as far as they can be read now.

@@ -3,6 +3,10 @@
 from portcast.runtime.catch_up import within_bytes
 from portcast.runtime.connection import Connection
 from portcast.runtime.consumer import Consumer
+from portcast.runtime.device import Device
+from portcast.runtime.device_directory import STATUS_TOPICS, DeviceDirectory
+from portcast.runtime.device_protocol import DeviceProtocol, DeviceSettings, Identity, Lookup
+from portcast.runtime.device_replies import Replies, Reply, by_field, by_type, one_at_a_time
 from portcast.runtime.drain import abort_all, drain
 from portcast.runtime.hub import Hub
 from portcast.runtime.hub_statistics import HubStatistics
@@ -20,25 +24,37 @@ __all__ = [
     "CLOSE_RESTART",
     "CLOSE_SHUTDOWN",
     "CLOSE_SLOW",
+    "STATUS_TOPICS",
     "Connection",
     "Consumer",
+    "Device",
+    "DeviceDirectory",
+    "DeviceProtocol",
+    "DeviceSettings",
     "Follower",
     "Handler",
     "Hub",
     "HubStatistics",
+    "Identity",
     "InboxConsumer",
     "Listener",
     "ListenerPlan",
     "ListenerStatistics",
+    "Lookup",
     "Node",
     "Registry",
     "RelayConsumer",
+    "Replies",
+    "Reply",
     "Session",
     "Store",
     "Subscriber",
     "abort_all",
+    "by_field",
+    "by_type",
     "connection_budget",
     "drain",
+    "one_at_a_time",
     "raise_descriptor_limit",
     "within_bytes",
 ]

@@ -26,22 +26,26 @@ from typing import TYPE_CHECKING, Any, cast
 
 from portcast.errors import ConnectionClosedError
 from portcast.events import CloseReason, ConnectionClosed
+from portcast.runtime.connection_output import Output
 from portcast.runtime.consumer import Consumer
 from portcast.runtime.http_guard import REFUSAL, is_http_request
 from portcast.types import ConnectionId
 
 if TYPE_CHECKING:
     from portcast.framing import FrameDecoder
+    from portcast.runtime.device import Device
     from portcast.runtime.listener import Listener
 
 # 48 bits, counted up from a random start: unique in a process, unlikely to meet another's in a log.
 _ids = count(SystemRandom().randrange(1 << 47))
 
+DISCARDING = frozenset({"closed", "handler_failed", "bad_frames", "replaced", "rejected"})
+"""Reasons after which frames that wait are not handled."""
 REST_S = 0.5
 """Silence after which a handler's task ends; it costs 3 KiB, and a new one a few microseconds."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(Output):
     """One device's connection, as handlers see it.
 
     Everything here belongs to the loop that runs the app; from another thread use
@@ -49,6 +53,7 @@ class Connection(asyncio.Protocol):
 
     Attributes:
         id: unique in this process.
+        device: whose the message is that is being handled; None if nobody said (see `portcast.runtime.device_session`).
         opened_at: when it was accepted, monotonic seconds.
         frames: frames received so far.
         bytes_received: bytes received so far.
@@ -63,7 +68,6 @@ class Connection(asyncio.Protocol):
         "_consumer",
         "_consumer_is_done",
         "_decoder",
-        "_drain_waiters",
         "_is_aborted",
         "_is_finished",
         "_is_lost",
@@ -71,11 +75,9 @@ class Connection(asyncio.Protocol):
         "_listener",
         "_peer",
         "_state",
-        "_transport",
         "_undelivered",
-        "_waits_for_device_since",
         "bytes_received",
-        "bytes_sent",
+        "device",
         "frames",
         "id",
         "is_made",
@@ -83,7 +85,6 @@ class Connection(asyncio.Protocol):
         "received_at",
     )
 
-    _transport: asyncio.Transport
     _consumer: Consumer
 
     def __init__(self, listener: Listener, peer: str) -> None:
@@ -92,14 +93,12 @@ class Connection(asyncio.Protocol):
         self._peer = peer
         self._decoder: FrameDecoder = listener.framing.decoder()
         self._state: dict[str, Any] | None = None
+        self.device: Device | None = None
         # Progress, for deadlines and counters.
         self.opened_at = self.received_at = listener.now()
         self.frames = 0
         self.bytes_received = 0
-        self.bytes_sent = 0
-        # Since when the transport is over its mark, or waits to close: only the device can help it on.
-        self._waits_for_device_since: float | None = None
-        self._drain_waiters: list[asyncio.Future[None]] | None = None
+        self._begin_output()
         # How far the connection is on its way in and out.
         self.is_made = False
         self._is_reading = True
@@ -139,6 +138,11 @@ class Connection(asyncio.Protocol):
         return not (self._is_lost or self._is_aborted or self._consumer_is_done or self._close_reason == "closed")
 
     @property
+    def is_lost(self) -> bool:
+        """True once the socket is gone; what came before may still be handled."""
+        return self._is_lost
+
+    @property
     def is_closing(self) -> bool:
         """True once no more frames will be read."""
         return self._close_reason is not None
@@ -163,42 +167,6 @@ class Connection(asyncio.Protocol):
                 for the next frame already.
         """
         return await self._consumer.receive()
-
-    def send_nowait(self, frame: bytes) -> bool:
-        """Send one frame, encoded by the listener's framing, if the device keeps up.
-
-        Returns:
-            False if more than ``write_buffer`` bytes wait already; nothing was sent then.
-
-        Raises:
-            CodecError: the framing cannot carry the frame.
-            ConnectionClosedError: the connection has ended.
-        """
-        if not self.is_open:
-            raise ConnectionClosedError(self.id, self._close_reason or "closed")
-        if self._waits_for_device_since is not None:
-            return False
-        data = self._listener.framing.encode(frame)
-        self.bytes_sent += len(data)
-        self._transport.write(data)
-        return True
-
-    async def send(self, frame: bytes) -> None:
-        """Send one frame, waiting first while the device does not keep up.
-
-        Cancelling while it waits leaves nothing sent. A device that does not take what waits for it within
-        ``write_timeout`` is aborted.
-
-        Raises:
-            CodecError: the framing cannot carry the frame.
-            ConnectionClosedError: the connection has ended, or ended while waiting.
-        """
-        while not self.send_nowait(frame):
-            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            if self._drain_waiters is None:
-                self._drain_waiters = []
-            self._drain_waiters.append(future)
-            await future
 
     def close(self) -> None:
         """End the connection after what was sent is out. Frames not yet handled are dropped and counted."""
@@ -269,22 +237,6 @@ class Connection(asyncio.Protocol):
             self._consumer.ended()
         self._finish()
 
-    def pause_writing(self) -> None:
-        """See `asyncio.BaseProtocol.pause_writing`."""
-        self._waits_for_device_since = self._listener.now()
-
-    def resume_writing(self) -> None:
-        """See `asyncio.BaseProtocol.resume_writing`."""
-        # What is left may still keep it from closing, but the device has just shown that it reads.
-        self._waits_for_device_since = self._listener.now() if self._consumer_is_done else None
-        self._wake_senders()
-
-    def _wake_senders(self) -> None:
-        waiters, self._drain_waiters = self._drain_waiters, None
-        for future in waiters or ():
-            if not future.done():
-                future.set_result(None)
-
     # What the runtime uses
 
     def pause_reading(self) -> None:
@@ -323,8 +275,8 @@ class Connection(asyncio.Protocol):
             self._close_reason = reason
             self._close_detail = detail
             self.pause_reading()
-            if reason in ("closed", "handler_failed", "bad_frames"):
-                # The handler asked for it or is no more: what still waits for it will not be handled.
+            if reason in DISCARDING:
+                # The handler asked for it or is no more, or the device is not ours to hear any longer.
                 self._undelivered += self._consumer.discard()
             self._consumer.ended()
             # `close` makes waiting senders give up; for the other reasons they wait on.

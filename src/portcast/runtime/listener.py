@@ -297,7 +297,7 @@ class Listener:
 
     def connection_lost(self, connection: Connection) -> None:
         """Note that the socket is gone."""
-        self._registry.socket_closed()
+        self._registry.connection_lost(connection)
 
     def connection_done(self, connection: Connection, event: ConnectionClosed) -> None:
         """Note that all is said about a connection."""

@@ -16,6 +16,9 @@ from portcast.listen_url import ListenerConfig
 from portcast.publication import Meta, Position
 from portcast.runtime.connection import Connection
 from portcast.runtime.consumer import Consumer
+from portcast.runtime.device_directory import DeviceDirectory
+from portcast.runtime.device_protocol import DeviceProtocol, DeviceSettings
+from portcast.runtime.device_session import DeviceHandler
 from portcast.runtime.drain import abort_all, drain
 from portcast.runtime.hub import Hub
 from portcast.runtime.inbox import InboxConsumer
@@ -39,10 +42,14 @@ class ListenerPlan:
     Attributes:
         config: address, framing and limits.
         handler: the user's function; None for a relay to ``config.topic``.
+        protocol: what was said of devices; None if nothing was.
+        needs_device: True if the handler cannot be called for a message that is nobody's.
     """
 
     config: ListenerConfig
     handler: Handler | None = None
+    protocol: DeviceProtocol | None = None
+    needs_device: bool = False
 
     @property
     def target(self) -> str:
@@ -58,6 +65,7 @@ class Node:
         hub: delivery to this process's subscribers.
         broker: numbers and keeps publications.
         registry: all device connections.
+        devices: who they are.
         listeners: in the order in which they were declared.
         descriptors: the limit of open files of the process.
     """
@@ -71,6 +79,7 @@ class Node:
         outbox: OutboxLimits,
         topics: TopicTable,
         emit: Emit,
+        devices: DeviceSettings | None = None,
     ) -> None:
         """Build a node on the running loop; nothing is bound yet."""
         loop = asyncio.get_running_loop()
@@ -94,6 +103,14 @@ class Node:
             emit=emit,
         )
         broker.bind(self.hub.deliver)
+        self.devices = DeviceDirectory(
+            devices or DeviceSettings(),
+            publish=self.publish_nowait,
+            now=self._now,
+            unix_time=self.unix_time,
+            emit=emit,
+        )
+        self.registry.when_lost(self.devices.lost)
         self.listeners = [self._listener(plan) for plan in plans]
 
     def _listener(self, plan: ListenerPlan) -> Listener:
@@ -114,6 +131,8 @@ class Node:
         config, handler = plan.config, plan.handler
         if handler is None:
             return lambda connection: RelayConsumer(connection, config.topic, self.publish_nowait, self.hub)
+        if plan.protocol is not None:
+            handler = DeviceHandler(handler, plan.protocol, self.devices, needs_device=plan.needs_device)
         return lambda connection: InboxConsumer(
             connection,
             handler,

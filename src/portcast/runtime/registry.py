@@ -33,6 +33,7 @@ class Registry:
         self._connections: dict[ConnectionId, Connection] = {}
         self._timer: Timer | None = None
         self._room_callbacks: list[Callable[[], None]] = []
+        self._lost_callbacks: list[Callable[[Connection], None]] = []
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -68,6 +69,16 @@ class Registry:
         self.sockets -= 1
         for callback in self._room_callbacks:
             callback()
+
+    def when_lost(self, callback: Callable[[Connection], None]) -> None:
+        """Call back whenever a connection has lost its socket."""
+        self._lost_callbacks.append(callback)
+
+    def connection_lost(self, connection: Connection) -> None:
+        """Note that the socket of a connection is gone."""
+        for callback in self._lost_callbacks:
+            callback(connection)
+        self.socket_closed()
 
     def forget(self, connection: Connection) -> None:
         """Note that all is said about a connection."""

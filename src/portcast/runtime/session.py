@@ -35,8 +35,8 @@ class Session(Protocol):
         """
         ...
 
-    async def handle(self, message: object) -> None:
-        """Run the message's dependencies and the handler, close the dependencies.
+    async def handle(self, message: object) -> object:
+        """Run the message's dependencies and the handler, close the dependencies, return the handler's result.
 
         Raises:
             Exception: whatever the handler or a dependency raised; its yield-dependencies have seen it.

@@ -1,0 +1,44 @@
+"""The keywords of ``listen`` that are about devices, told from those that are about the listener."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from portcast.errors import ConfigurationError
+from portcast.runtime import DeviceProtocol
+
+_NAMES = frozenset(option.name for option in fields(DeviceProtocol))
+
+
+def split_options(options: Mapping[str, Any]) -> tuple[DeviceProtocol | None, dict[str, Any]]:
+    """Return what keywords say of devices, None if nothing, and the keywords that are left.
+
+    Raises:
+        ConfigurationError: a value cannot work.
+    """
+    ours = {name: value for name, value in options.items() if name in _NAMES}
+    rest = {name: value for name, value in options.items() if name not in _NAMES}
+    return (DeviceProtocol(**ours) if ours else None), rest
+
+
+def check_protocol(
+    protocol: DeviceProtocol | None, handler: str, *, is_per_connection: bool, needs_device: bool
+) -> None:
+    """Check that a handler and what its listener says of devices go together.
+
+    Raises:
+        ConfigurationError: the handler is called once per connection, so nothing can be read from its messages; or it
+            asks for a `Device`, and nothing says who that is.
+    """
+    if needs_device and (protocol is None or protocol.identify is None):
+        raise ConfigurationError(
+            f"handler {handler}", "it asks for a Device, and nothing says who that is", "add identify= to listen(…)"
+        )
+    if protocol is not None and is_per_connection:
+        raise ConfigurationError(
+            f"handler {handler}",
+            "its listener reads who the device is from messages, but the handler is called once per connection",
+            "add a parameter for the message",
+        )

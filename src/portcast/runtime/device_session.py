@@ -1,0 +1,205 @@
+"""A handler's session with devices: who speaks, is it an answer, did it come before, and what the device is told.
+
+Around the user's handler, for each message, in this order::
+
+    decode ─► identify ─► attach ─► quarantined? ─► an answer? ─► come before? ─► handler ─► ack
+      │          │          │            │              │              │             │
+    CodecError  CodecError  rejected   dropped      ends its        ack again      nack, and the
+    costs the frame                                 command                        error goes on
+
+An acknowledgement is sent when the handler and its dependencies are done, never before: what the server lost, the
+device still has. Messages of a connection are handled one at a time, so acknowledgements keep their order.
+
+Identity by address, by client certificate and by PROXY header belongs into `DeviceSession.open`.
+"""
+
+from __future__ import annotations
+
+from portcast.devices import Delivery, RedeliveryWindow, validate_device_id
+from portcast.errors import CodecError, ConnectionClosedError, DeviceIdError
+from portcast.runtime.connection import Connection
+from portcast.runtime.device import Device
+from portcast.runtime.device_directory import DeviceDirectory
+from portcast.runtime.device_protocol import DeviceProtocol
+from portcast.runtime.session import Handler, Session
+from portcast.types import DeviceId
+
+
+class DeviceHandler:
+    """A handler with a protocol; see `portcast.runtime.session.Handler`."""
+
+    def __init__(
+        self, handler: Handler, protocol: DeviceProtocol, directory: DeviceDirectory, *, needs_device: bool
+    ) -> None:
+        """Wrap a handler.
+
+        Args:
+            handler: the user's function, called once per message.
+            protocol: what its listener says of devices.
+            directory: who is there.
+            needs_device: True if it cannot be called for a message that is nobody's.
+        """
+        self.name = handler.name
+        self.is_per_connection = handler.is_per_connection
+        self.needs_open = handler.needs_open
+        self.protocol = protocol
+        self.directory = directory
+        self.needs_device = needs_device
+        self._handler = handler
+
+    def session(self, connection: Connection) -> DeviceSession:
+        """Return a fresh session for one connection."""
+        return DeviceSession(self, self._handler.session(connection), connection)
+
+
+class DeviceSession:
+    """See the theory on top of the module, and `portcast.runtime.session.Session` for the methods.
+
+    It lives as long as the connection's task, which ends while the device is silent: what must outlive that is in the
+    connection and in the directory.
+    """
+
+    __slots__ = ("_connection", "_device_id", "_directory", "_frame_bytes", "_handler", "_is_plain", "_session")
+
+    def __init__(self, handler: DeviceHandler, session: Session, connection: Connection) -> None:
+        protocol = handler.protocol
+        self._handler = handler
+        self._directory = handler.directory
+        self._session = session
+        self._connection = connection
+        self._is_plain = not (protocol.ack or protocol.nack or protocol.redelivery_key or protocol.replies)
+        # Of the message that was decoded last, which is handled next.
+        self._device_id: DeviceId | None = None
+        self._frame_bytes = 0
+
+    async def open(self) -> None:
+        """See `Session.open`."""
+        await self._session.open()
+
+    async def run(self) -> None:
+        """See `Session.run`."""
+        await self._session.run()
+
+    async def close(self, error: BaseException | None) -> None:
+        """See `Session.close`."""
+        await self._session.close(error)
+
+    def decode(self, frame: bytes) -> object:
+        """Return the message in one frame, and remember whose it is.
+
+        Raises:
+            CodecError: the codec refused the frame, it names a device by what is no id, or it names none and the
+                handler asks for one.
+        """
+        message = self._session.decode(frame)
+        self._frame_bytes = len(frame)
+        handler = self._handler
+        protocol = handler.protocol
+        if protocol.identify is None:
+            return message
+        text = protocol.identify(message)
+        device = self._connection.device
+        if device is not None and (text == device.id or (text is None and protocol.identity == "connection")):
+            self._device_id = device.id
+        elif text is not None:
+            try:
+                self._device_id = validate_device_id(text)
+            except DeviceIdError as error:
+                raise CodecError("identity", str(error)) from error
+        elif handler.needs_device:
+            raise CodecError("identity", f"the message names no device, and {handler.name} asks for one")
+        else:
+            self._device_id = None
+        return message
+
+    async def handle(self, message: object) -> object:
+        """Handle one message as the theory says.
+
+        Cancelled, the message is not acknowledged, and is handled again if the device sends it again.
+
+        Raises:
+            Exception: whatever the handler, a dependency or one of the protocol's functions raised.
+        """
+        device_id, connection = self._device_id, self._connection
+        if device_id is None:
+            connection.device = None
+            return await self._work(message, None)
+        device = connection.device
+        if device is None or device.id != device_id or connection not in device.connections:
+            return await self._handle_first(message, device_id)
+        return await self._handle_of(message, device)
+
+    async def _handle_first(self, message: object, device_id: DeviceId) -> object:
+        """Handle a message of a device that was not the last to speak here."""
+        connection, directory = self._connection, self._directory
+        device = directory.attached(device_id, connection)
+        if device is not None:
+            return await self._handle_of(message, device)
+        device = await directory.enter(connection, self._handler.protocol, device_id)
+        if device is None:
+            return None
+        try:
+            return await self._handle_of(message, device)
+        finally:
+            if connection in device.connections:
+                directory.ready(device)
+
+    async def _handle_of(self, message: object, device: Device) -> object:
+        directory = self._directory
+        directory.heard(device, self._frame_bytes, self._connection.received_at)
+        if directory.is_quarantined(device):
+            directory.dropped += 1
+            return None
+        if self._is_plain:
+            return await self._session.handle(message)
+        return await self._work(message, device)
+
+    async def _work(self, message: object, device: Device | None) -> object:
+        """Handle a message, unless it came before, and acknowledge it."""
+        key_of = self._handler.protocol.redelivery_key
+        if device is None or key_of is None or (key := key_of(message)) is None:
+            result = await self._attempt(message)
+            await self._acknowledge(message, result)
+            return result
+        window = self._directory.redelivery(device)
+        delivery = window.begin(key, self._connection.received_at)
+        if delivery is Delivery.IN_PROGRESS:
+            # On another connection; if that one has ended, the device sends it once more.
+            return None
+        result = await self._attempt_once(message, window, key) if delivery is Delivery.NEW else None
+        await self._acknowledge(message, result)
+        return result
+
+    async def _attempt_once(self, message: object, window: RedeliveryWindow, key: object) -> object:
+        is_done = False
+        try:
+            result = await self._attempt(message)
+            is_done = True
+            return result
+        finally:
+            if is_done:
+                window.succeeded(key, self._connection.received_at)
+            else:
+                window.failed(key)
+
+    async def _attempt(self, message: object) -> object:
+        try:
+            return await self._session.handle(message)
+        except Exception as error:
+            nack = self._handler.protocol.nack
+            if nack is not None and (frame := nack(message, error)) is not None:
+                await self._send(frame)
+            raise
+
+    async def _acknowledge(self, message: object, result: object) -> None:
+        ack = self._handler.protocol.ack
+        if ack is not None and (frame := ack(message, result)) is not None:
+            await self._send(frame)
+
+    async def _send(self, frame: bytes) -> None:
+        try:
+            if not self._connection.send_nowait(frame):
+                await self._connection.send(frame)
+        except ConnectionClosedError:
+            # The device is gone; it sends the message again if it cares.
+            return
