@@ -13,7 +13,7 @@ from __future__ import annotations
 
 SHORT = 8.0
 """With 10 subscribers a flush takes 20 µs, and rests for 160."""
-REST_S = 0.002
+REST_S = 0.003
 """Later than that a longer flush rests as the duty says. Twice this is what a message may wait for more."""
 
 
