@@ -25,8 +25,14 @@ PUBLICATION = Publication("a", "topic-ep", 5, 77, 0.0, b"x")
 def test_one_topic_resumes_by_its_offset_and_more_by_the_sequence(filters: list[str], expected: str) -> None:
     """Only a subscription that sees one topic can be resumed by that topic's count."""
     assert resume_id(filters, PUBLICATION, "node-epo") == expected
-    assert resume_at(filters, mark_after(PUBLICATION), "node-epo") == expected, "after it, however it is written"
+    mark = mark_after(PUBLICATION._replace(topic=filters[0]))
+    assert resume_at(filters, mark, "node-epo") == expected, "after it, however it is written"
     assert is_single_topic(filters) is ("*" not in expected)
+
+
+def test_a_mark_on_another_topic_resumes_by_the_sequence() -> None:
+    """Who follows one topic now may have fallen behind on another: its offset there means nothing here."""
+    assert resume_at(["b"], mark_after(PUBLICATION), "node-epo") == "node-epo:*77"
 
 
 @pytest.mark.parametrize(

@@ -86,8 +86,11 @@ def resume_id(filters: Sequence[str], publication: Publication, node_epoch: str)
 
 
 def resume_at(filters: Sequence[str], mark: Mark, node_epoch: str) -> str:
-    """Return the id that resumes right after ``mark``; otherwise as `resume_id`."""
-    if is_single_topic(filters):
+    """Return the id that resumes right after ``mark``; otherwise as `resume_id`.
+
+    A mark on another topic than the one that is followed counts by the sequence: its offset means nothing there.
+    """
+    if is_single_topic(filters) and filters[0] == mark.topic:
         return f"{mark.epoch}:{mark.offset}"
     return resume_by_sequence(mark, node_epoch)
 
