@@ -163,3 +163,29 @@ def test_a_subscriber_gets_the_largest_patience_of_its_topics() -> None:
     assert one.outbox.patience.full_s == 10.0
     it.of("fast")
     assert one.outbox.patience.full_s == 10.0
+
+
+def test_filters_may_change_while_one_is_there() -> None:
+    """What is found next is by the new ones; `remove` takes what is left, because the owner keeps its filters."""
+    it = audiences()
+    one = subscriber("a")
+    it.add(one)
+    assert it.of("a").audience == {one}
+    assert not it.of("b").audience
+    it.follow(one, "b")
+    it.unfollow(one, "a")
+    one.filters = ("b",)
+    assert not it.of("a").audience
+    assert it.of("b").audience == {one}
+    it.remove(one)
+    assert it.of("b").audience == frozenset()
+
+
+def test_one_of_several_filters_may_go() -> None:
+    """The topic is still found by the other."""
+    it = audiences()
+    one = subscriber("a/+", "a/b")
+    it.add(one)
+    it.unfollow(one, "a/+")
+    assert it.of("a/b").audience == {one}
+    assert not it.of("a/c").audience

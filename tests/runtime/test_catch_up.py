@@ -335,3 +335,152 @@ def test_what_fits_a_round(sizes: list[int], fits: int) -> None:
     """So many bytes, and at least one publication: a large one must not block for ever."""
     publications = [Publication("t", "e", i, i, 0.0, bytes(size)) for i, size in enumerate(sizes)]
     assert within_bytes(publications) == publications[:fits]
+
+
+class Roamer:
+    """Follows and unfollows; gives up what it is told to."""
+
+    def __init__(self, world: World, sink: FakeSink, *filters: str) -> None:
+        self.world = world
+        self.sink = sink
+        self.encoding = FakeEncoding(tells_gaps=False)
+        self.subscriber = subscribe(world.hub, sink, *filters, encoding=self.encoding)
+        self.subscriber.follower = self
+        self.lost: list[str] = []
+        self.rooms = 0
+        self.publishes: list[bytes] = []
+
+    def has_room(self) -> None:
+        assert not self.world.hub._is_flushing
+        self.rooms += 1
+
+    def overtaken(self, topic_filter: str) -> None:
+        self.lost.append(topic_filter)
+        self.unfollow(topic_filter)
+
+    def ended(self, reason: str) -> None:
+        self.lost.append(reason)
+
+    def unfollow(self, topic_filter: str) -> None:
+        self.world.hub.unfollow(self.subscriber, topic_filter, self.encoding)
+
+
+class TestFollowers:
+    def behind(self, *filters: str, **limits: int) -> tuple[World, Roamer]:
+        """One whose sink is busy, so that what comes falls behind."""
+        world = World(**limits)
+        one = Roamer(world, FakeSink(), *filters)
+        world.send(11, filters[0])
+        one.sink.batches.clear()
+        assert one.subscriber.outbox.standing is Standing.DEMOTED
+        return world, one
+
+    def test_all_comes_where_history_has_it(self) -> None:
+        """Then it is told that nothing is held back, after the flush, and not before the sink has taken it."""
+        it, one = self.behind("a", "b")
+        sent = [*it.send(2, "a"), *it.send(2, "b")]
+        it.finish(one.sink)
+        assert (one.sink.messages, one.rooms) == (sent, 0)
+        it.finish(one.sink)
+        assert (one.rooms, one.lost) == (1, [])
+
+    def test_one_that_takes_all_at_once_is_told_after_the_flush(self) -> None:
+        """It may want to subscribe then, which may want a flush."""
+        it, one = self.behind("a")
+        it.send(2, "a")
+        one.sink.is_open = True
+        it.finish(one.sink)
+        assert one.rooms == 1
+
+    def test_only_what_lost_something_is_given_up(self) -> None:
+        """The rest goes on whole."""
+        it, one = self.behind("a", "b", "c", publications=20)
+        it.send(30, "a")
+        kept = it.send(5, "b")
+        it.send(30, "c")
+        it.finish(one.sink)
+        assert one.lost == ["a", "c"]
+        it.finish(one.sink)
+        assert one.sink.messages == kept
+        assert it.hub.statistics().dropped == 60
+        assert {loss.reason for loss in it.hub.losses()} == {"overtaken"}
+        it.finish(one.sink)
+        assert one.subscriber.outbox.standing is Standing.HEALTHY
+        live = it.send(1, "b")
+        assert one.sink.messages == [*kept, *live]
+
+    def test_nothing_is_left_of_one_that_lost_all(self) -> None:
+        """It is like one that came just now."""
+        it, one = self.behind("a", publications=20)
+        it.send(30, "a")
+        it.finish(one.sink)
+        assert (one.lost, one.subscriber.filters, one.sink.messages) == (["a"], (), [])
+        assert (one.subscriber.outbox.standing, one.subscriber.outbox.behind) == (Standing.HEALTHY, 0)
+
+    def test_where_one_topic_is_left_its_offset_is_not_anothers(self) -> None:
+        """It fell behind on one topic and is to be resumed on another: by the order of both."""
+        it, one = self.behind("a", "b")
+        before = it.send(20, "b")
+        it.finish(one.sink)
+        it.finish(one.sink)
+        assert one.sink.messages == before
+        it.send(11, "a")
+        one.sink.batches.clear()
+        it.send(7, "a")
+        sent = it.send(3, "b")
+        one.unfollow("a")
+        it.finish(one.sink)
+        assert (one.sink.messages, one.lost) == (sent, [])
+        assert it.hub.losses() == [LossCount("a", "catch_up", "left", 7)]
+
+    def test_what_waits_for_the_flush_is_not_behind_yet(self) -> None:
+        """It is in history already, and would be counted twice."""
+        it, one = self.behind("a", "b")
+        it.send(7, "a")
+        sent = it.send(2, "b")
+        it.publish("b", b"pending")
+        one.unfollow("a")
+        assert one.subscriber.outbox.behind == 2
+        it.clock.settle()
+        it.finish(one.sink)
+        assert (one.sink.messages, one.lost) == ([*sent, b"pending"], [])
+
+    def test_one_that_unfollows_all_is_not_behind(self) -> None:
+        """And gets its next subscription live, although no round was given to it."""
+        it, one = self.behind("a")
+        it.send(7, "a")
+        one.unfollow("a")
+        assert (one.subscriber.outbox.standing, one.subscriber.outbox.behind) == (Standing.DEMOTED, 0)
+        it.finish(one.sink)
+        assert one.subscriber.outbox.standing is Standing.HEALTHY
+        it.hub.follow(one.subscriber, "b", one.encoding)
+        assert one.sink.messages == []
+        assert it.send(1, "b") == one.sink.messages
+
+    def test_a_queue_falls_behind_when_a_filter_goes(self) -> None:
+        """Otherwise what it does not want any more would come after it said so."""
+        it = World()
+        one = Roamer(it, FakeSink(), "a", "b")
+        first = it.send(1, "a")
+        it.send(2, "a")
+        sent = it.send(2, "b")
+        assert one.subscriber.outbox.standing is Standing.HEALTHY
+        one.unfollow("a")
+        assert (one.subscriber.outbox.standing, one.subscriber.outbox.behind) == (Standing.DEMOTED, 2)
+        it.finish(one.sink)
+        assert one.sink.messages == [*first, *sent]
+        it.finish(one.sink)
+        assert one.subscriber.outbox.standing is Standing.HEALTHY
+
+    def test_an_end_within_a_round_may_end_another(self) -> None:
+        """A receiver of events ends one that waits for its round."""
+        it, one = self.behind("a", publications=20)
+        other = Roamer(it, FakeSink(), "b")
+        it.send(11, "b")
+        it.send(30, "a")
+        it.send(30, "b")
+        one.overtaken = lambda topic_filter: other.subscriber.ended("a receiver's wish")  # type: ignore[method-assign]
+        one.sink.finish()
+        other.sink.finish()
+        it.clock.tick()
+        assert other.lost == ["a receiver's wish"]

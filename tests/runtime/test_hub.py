@@ -264,6 +264,96 @@ class TestFlush:
         assert other.messages == [b"first", b"second" * 1000]
 
 
+class TestFollow:
+    """Connections whose filters change while they live."""
+
+    def test_it_gets_what_is_published_from_then_on(self, hub: Hub, clock: ManualClock, publish: Publisher) -> None:
+        """What was published before is in history, from which it begins."""
+        sink = FakeSink(is_open=True)
+        subscriber = hub.subscribe((), FakeEncoding(), sink, transport="test", bind=sink.bind)
+        publish("t", b"before")
+        assert hub.offer_pending(subscriber)
+        hub.follow(subscriber, "t", subscriber.encoding)
+        publish("t", b"after")
+        clock.settle()
+        assert (sink.messages, subscriber.filters) == ([b"after"], ("t",))
+
+    def test_it_gets_nothing_from_the_moment_it_unfollows(
+        self, hub: Hub, clock: ManualClock, publish: Publisher
+    ) -> None:
+        """Also not what waits for the flush: it counts as dropped, because the subscriber left."""
+        sink, other = FakeSink(is_open=True), FakeSink(is_open=True)
+        subscriber = subscribe(hub, sink, "t", "u/+", "u/v")
+        subscribe(hub, other, "#")
+        publish("t", b"1", b"2")
+        publish("u/v", b"3")
+        hub.unfollow(subscriber, "t", subscriber.encoding)
+        hub.unfollow(subscriber, "u/v", subscriber.encoding)
+        publish("t", b"4")
+        publish("u/v", b"5")
+        clock.settle()
+        assert sink.messages == [b"3", b"5"], "another filter matches those"
+        assert other.messages == [b"1", b"2", b"3", b"4", b"5"]
+        assert (subscriber.outbox.delivered, subscriber.outbox.dropped) == (2, 2)
+        assert hub.losses() == [LossCount("t", "disconnect", "left", 2)]
+
+    def test_what_is_pending_is_offered_with_the_encoding_of_its_time(
+        self, hub: Hub, clock: ManualClock, publish: Publisher
+    ) -> None:
+        """Otherwise it would be encoded for a filter that begins after it."""
+        old, new, sink = FakeEncoding(), FakeEncoding(), FakeSink(is_open=True)
+        subscriber = subscribe(hub, sink, "a/+", encoding=old)
+        publish("a/b", b"1")
+        assert hub.offer_pending(subscriber)
+        hub.follow(subscriber, "a/b", new)
+        publish("a/b", b"2")
+        clock.settle()
+        assert [(one.encoded[0].payloads, one.calls) for one in (old, new)] == [([b"1"], 1), ([b"2"], 1)]
+        assert sink.messages == [b"1", b"2"]
+
+    def test_it_must_not_follow_while_something_is_queued(
+        self, hub: Hub, clock: ManualClock, publish: Publisher
+    ) -> None:
+        """If that fell behind it would be read from history together with what the new filter matches of then."""
+        sink = FakeSink()
+        subscriber = subscribe(hub, sink, "t")
+        publish("t", b"1")
+        assert hub.offer_pending(subscriber), "one batch is being written, and nothing queued behind it"
+        publish("t", b"2")
+        assert not hub.offer_pending(subscriber)
+        sink.finish()
+        assert hub.offer_pending(subscriber)
+
+    def test_nothing_is_flushed_for_others(self, hub: Hub, publish: Publisher) -> None:
+        """A flush for each command of each client would undo the batching."""
+        sink = FakeSink()
+        subscribe(hub, sink, "t")
+        other = subscribe(hub, FakeSink(), "u")
+        publish("t", b"1")
+        assert hub.offer_pending(other)
+        assert not sink.batches
+
+    def test_it_ends_as_any_other(self, hub: Hub, publish: Publisher) -> None:
+        """Nothing is left of it, whatever its filters were in between."""
+        subscriber = subscribe(hub, FakeSink(), "a")
+        hub.follow(subscriber, "b", subscriber.encoding)
+        hub.unfollow(subscriber, "a", subscriber.encoding)
+        subscriber.ended("left")
+        assert (hub.count("a"), hub.count("b")) == (0, 0)
+
+    def test_one_that_comes_after_the_goodbye_is_told_in_its_words(self, hub: Hub) -> None:
+        """Its own code for a restart, as all the others get."""
+        hub.close("restarting")
+        sink = FakeSink()
+
+        def bind(subscriber: Subscriber) -> None:
+            subscriber.restart_code = 3001
+            sink.bind(subscriber)
+
+        hub.subscribe((), FakeEncoding(), sink, transport="test", bind=bind)
+        assert sink.closed == [(3001, "restarting")]
+
+
 def hold(hub: Hub, publish: Publisher, sink: FakeSink, topic: str = "t") -> Subscriber:
     """Make the subscriber of a sink hold the topic."""
     subscriber = subscribe(hub, sink, topic)

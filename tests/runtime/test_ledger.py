@@ -130,6 +130,65 @@ class Client:
             assert items >= set(newest.values()), "the newest always arrives"
 
 
+class Roamer(Client):
+    """A client that follows and unfollows while it lives, as SDK clients do; it implements `Follower`.
+
+    It is owed what was published on a topic while it followed it. What it has not got when it unfollows counts as
+    dropped, and is dropped.
+    """
+
+    def __init__(self, subscriber: Subscriber, sink: FakeSink, world: World) -> None:
+        super().__init__(subscriber, sink, [], is_new=False)
+        self.world = world
+        subscriber.follower = self
+        # Where each of its filters begins, and what was given up of what it was owed.
+        self.since: dict[str, int] = {}
+        self.ever: set[str] = set()
+        self.received: set[int] = set()
+        self.rooms = self.overtakings = 0
+
+    @property
+    def is_catching_up_only(self) -> bool:
+        return False
+
+    def follow(self, topic_filter: str) -> None:
+        hub = self.world.hub
+        if not hub.offer_pending(self.subscriber) or self.subscriber.is_closed:
+            return
+        self.since[topic_filter] = len(self.world.all)
+        self.ever.add(topic_filter)
+        hub.follow(self.subscriber, topic_filter, self.subscriber.encoding)
+
+    def unfollow(self, topic_filter: str) -> None:
+        del self.since[topic_filter]
+        self.world.hub.unfollow(self.subscriber, topic_filter, self.subscriber.encoding)
+
+    def _check_owed(self, item: Publication) -> None:
+        super()._check_owed(item)
+        self.received.add(item.sequence)
+
+    def check_that_all_is_given(self) -> None:
+        """Whatever it unfollowed meanwhile: of a filter that it has, it got everything."""
+        super().check_that_all_is_given()
+        if all(one.startswith("catch/") for one in self.ever):
+            for topic_filter, begin in self.since.items():
+                for one in self.world.all[begin:]:
+                    assert one.sequence in self.received or not matches(topic_filter, one.topic), "a silent hole"
+
+    # The hub tells
+
+    def has_room(self) -> None:
+        assert not self.world.hub._is_flushing, "it may want a flush"
+        self.rooms += 1
+
+    def overtaken(self, topic_filter: str) -> None:
+        self.overtakings += 1
+        self.unfollow(topic_filter)
+
+    def ended(self, reason: str) -> None:
+        assert self.subscriber.is_closed
+
+
 class World:
     """A hub with history and its clients, and what can happen to them. All numbers choose, modulo what there is."""
 
@@ -198,6 +257,26 @@ class World:
         subscriber = subscribe(self.hub, sink, *filters, encoding=encoding)
         self.clients.append(Client(subscriber, sink, owed, is_new=False))
         subscriber.replay(joined(batches) if batches else None, recovery.more, position, now)
+
+    def roam(self, is_open: bool) -> None:
+        """Subscribe to nothing at first."""
+        sink = FakeSink(is_open=is_open)
+        encoding = Publications(tells_gaps=False)
+        subscriber = self.hub.subscribe((), encoding, sink, transport="test", bind=sink.bind)
+        self.clients.append(Roamer(subscriber, sink, self))
+
+    def change(self, which: int, name: int, is_catching_up: bool) -> None:
+        """Let a roamer unfollow a filter, or follow it if it does not yet."""
+        roamers = [one for one in self.clients if isinstance(one, Roamer)]
+        if not roamers:
+            return
+        one = roamers[which % len(roamers)]
+        filters = ["catch/a", "catch/b", "catch/+"] if is_catching_up else ["#", *TOPICS]
+        topic_filter = filters[name % len(filters)]
+        if topic_filter in one.since:
+            one.unfollow(topic_filter)
+        else:
+            one.follow(topic_filter)
 
     def _some(self, which: int) -> Client | None:
         return self.clients[which % len(self.clients)] if self.clients else None
@@ -297,6 +376,14 @@ class Ledger(RuleBasedStateMachine):
     def subscribe(self, which: int, is_open: bool, tells_gaps: bool) -> None:
         self.world.subscribe(which, is_open, tells_gaps)
 
+    @rule(is_open=st.booleans())
+    def roam(self, is_open: bool) -> None:
+        self.world.roam(is_open)
+
+    @rule(which=SOME, name=SOME, is_catching_up=st.booleans())
+    def change(self, which: int, name: int, is_catching_up: bool) -> None:
+        self.world.change(which, name, is_catching_up)
+
     @rule(which=SOME, is_open=st.booleans(), where=st.integers(0, 1000))
     def resume(self, which: int, is_open: bool, where: int) -> None:
         self.world.resume(which, is_open, where)
@@ -362,12 +449,15 @@ def test_long_walks(seed: int) -> None:
         "unseen": (6, lambda n: world.take_unseen(n, chance.randint(0, 3))),
         "subscribe": (4, lambda n: world.subscribe(n, chance.random() < 0.2, chance.random() < 0.7)),
         "resume": (2, lambda n: world.resume(n, chance.random() < 0.2, chance.randint(0, 1000))),
+        "roam": (1, lambda n: world.roam(chance.random() < 0.2)),
+        "change": (25, lambda n: world.change(n, chance.randrange(99), seed % 2 == 0)),
         "leave": (1, world.leave),
         "stall": (1, lambda n: world.wait(11.0)),
         "drain": (1, lambda n: world.drain()),
     }
     for _ in range(3):
         world.subscribe(chance.randrange(99), False, True)
+        world.roam(False)
     for what in chance.choices(list(steps), [weight for weight, _ in steps.values()], k=500):
         steps[what][1](chance.randrange(99))
         world.check()

@@ -6,7 +6,7 @@ import pytest
 
 from manual_clock import ManualClock
 from portcast.config import TopicOptions
-from portcast.delivery import Policy, Standing
+from portcast.delivery import Batch, Policy, Standing
 from portcast.events import SubscriberClosed, SubscriberDemoted, SubscriberSlow
 from portcast.publication import Mark
 from portcast.runtime import Hub, Subscriber, slow_consumers
@@ -158,6 +158,18 @@ def judge(clock: ManualClock, budget_bytes: int, *subscribers: Subscriber) -> Sl
         budget_bytes=budget_bytes,
         emit=Events(),
     )
+
+
+def test_one_may_be_demoted_before_its_time(clock: ManualClock) -> None:
+    """It counts as slow and demoted, holds nobody, and its policy begins."""
+    one = subscribe(make_hub(clock), FakeSink(), "t")
+    one.outbox.policy = "catch_up"
+    one.outbox.begin(Batch(["x"], 1, 1), clock.time())
+    one.outbox.queue(Batch(["y"], 1, 1), clock.time(), Mark("t", "e", 0, 0))
+    it = judge(clock, 10, one)
+    it.demote(one, clock.time())
+    assert (one.outbox.standing, one.outbox.behind) == (Standing.DEMOTED, 1)
+    assert (it.slow, it.demoted, it.holding) == (1, 1, set())
 
 
 class TestBudget:

@@ -387,3 +387,51 @@ class TestEnding:
         sink.finish()
         assert len(sink.batches) == 1
         assert (subscriber.outbox.delivered, subscriber.outbox.waiting_messages) == (0, 2)
+
+
+class Follower:
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def has_room(self) -> None:
+        self.calls.append("has_room")
+
+    def overtaken(self, topic_filter: str) -> None:
+        raise AssertionError("that is the hub's to say")
+
+    def ended(self, reason: str) -> None:
+        self.calls.append(reason)
+
+
+class TestFollower:
+    @pytest.fixture
+    def follower(self, subscriber: Subscriber) -> Follower:
+        subscriber.follower = follower = Follower()
+        return follower
+
+    def test_is_told_when_the_sink_takes_more(self, subscriber: Subscriber, sink: FakeSink, follower: Follower) -> None:
+        """Not while something is still being written: then the sink has no room."""
+        offer(subscriber, batch())
+        offer(subscriber, batch())
+        sink.finish()
+        assert follower.calls == []
+        sink.finish()
+        assert follower.calls == ["has_room"]
+
+    def test_is_not_told_while_it_is_behind(
+        self, subscriber: Subscriber, hub: FakeHub, sink: FakeSink, follower: Follower
+    ) -> None:
+        """History comes first."""
+        demote(subscriber, hub, "catch_up")
+        subscriber.offer_demoted(encoded(b"1"), 5.0)
+        sink.finish()
+        assert follower.calls == []
+        assert ("catch_up_soon", 0.0) in hub.calls
+
+    def test_is_told_of_the_end_once(self, subscriber: Subscriber, sink: FakeSink, follower: Follower) -> None:
+        """And of nothing after it."""
+        offer(subscriber, batch())
+        subscriber.ended("left")
+        subscriber.ended("again")
+        sink.finish()
+        assert follower.calls == ["left"]

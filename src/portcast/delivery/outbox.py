@@ -319,15 +319,15 @@ class Outbox:
                 self.patience.hold(now, self._progress_at)
                 self.standing = Standing.HOLDING
                 if self._must_not_hold(now):
-                    self._demote(now)
+                    self.demote(now)
             elif self.policy != "disconnect" and self.age(now) > self.limits.hard_age_s:
                 # A trickle to a client that hardly reads never passes the soft limit.
                 self._slow_since = now
-                self._demote(now)
+                self.demote(now)
         elif self._is_drained(now):
             self._recover(now)
         elif standing is Standing.HOLDING and self._must_not_hold(now):
-            self._demote(now)
+            self.demote(now)
         return self.standing
 
     def _must_not_hold(self, now: float) -> bool:
@@ -335,7 +335,8 @@ class Outbox:
             return True
         return self.policy != "disconnect" and self.is_over_hard
 
-    def _demote(self, now: float) -> None:
+    def demote(self, now: float) -> None:
+        """Let it hold nobody from now on, whatever is left of its patience."""
         self.patience.release(now)
         self.standing = Standing.DEMOTED
 

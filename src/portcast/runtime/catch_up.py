@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from portcast.brokers.base import Broker, resume_at, resume_by_sequence
+from portcast.delivery import Loss
 from portcast.publication import Mark, Publication, mark_after, runs_of
 from portcast.runtime.clock import Clock
 from portcast.runtime.slow_consumers import SlowConsumers
@@ -44,6 +45,8 @@ class CatchUp:
         self._slow = slow
         # Those that have room for a round; the first has waited the longest.
         self._waiting: dict[Subscriber, None] = {}
+        # Why what a subscriber unfollows is lost to it.
+        self._reason: Loss = "left"
 
     @property
     def is_needed(self) -> bool:
@@ -62,6 +65,8 @@ class CatchUp:
         """Give one round to each of those that wait, while there is time; to be called when nothing is pending."""
         until = self._clock.time() + ROUNDS_S
         for subscriber in list(self._waiting):
+            if subscriber not in self._waiting:
+                continue  # the end of one before has ended it
             del self._waiting[subscriber]
             self._round(subscriber, now)
             if self._clock.time() >= until:
@@ -96,23 +101,38 @@ class CatchUp:
             self.add(subscriber)
         # Once it has the last of it, it is like any other: what comes now is queued, and encoded once for all.
         self._slow.review(subscriber, now)
-        if subscriber.follower is not None and not outbox.behind and not subscriber.is_closed:
-            subscriber.follower.has_room()
+        if subscriber.follower is not None and is_free and not outbox.behind:
+            # Not from within a flush: it may want another one.
+            self._clock.call_soon(subscriber.follower.has_room)
 
     def _overtaken(self, subscriber: Subscriber, follower: Follower, start: Mark, now: float) -> None:
         """Let a client that has many subscriptions give up those that lost something; the rest goes on."""
         since = resume_by_sequence(start, self._broker.node_epoch())
         lost = [one for one in subscriber.filters if self._broker.recover((one,), since, 0, now).missed]
+        self._reason = "overtaken"
         for one in lost or subscriber.filters:
             if not subscriber.is_closed:
                 follower.overtaken(one)
+        self._reason = "left"
         if subscriber.outbox.behind and not subscriber.is_closed:
             self.add(subscriber)
         self._slow.review(subscriber, now)
 
-    def unfollowed(self, subscriber: Subscriber, topic_filter: str, now: float) -> None:
-        """Count anew what a subscriber that is behind will get, now that it has a filter less."""
+    def unfollowed(self, subscriber: Subscriber, topic_filter: str, pending: int, now: float) -> None:
+        """Count anew what a subscriber that is behind will get, now that it has a filter less.
+
+        One with a queue falls behind, so that what it does not want any more is not sent. Only under `catch_up`: under
+        other policies the queue has holes, and what is in it may still come.
+
+        Args:
+            subscriber: has its other filters only.
+            topic_filter: the one that it had.
+            pending: publications that wait for the flush and are for it: in history, but not behind yet.
+            now: monotonic seconds.
+        """
         outbox = subscriber.outbox
+        if outbox.policy == "catch_up" and not outbox.is_queue_empty and not outbox.behind:
+            self._slow.demote(subscriber, now)
         start = outbox.behind_from
         if start is None:
             return
@@ -120,9 +140,13 @@ class CatchUp:
         if subscriber.filters:
             since = resume_by_sequence(start, self._broker.node_epoch())
             recovery = self._broker.recover(subscriber.filters, since, 0, now)
-            left = min(outbox.behind, recovery.more + recovery.missed)
-        self._slow.note_loss(topic_filter, subscriber, "overtaken", outbox.behind - left)
-        outbox.caught_up(0, outbox.behind - left, start if left else None)
+            # Where more is lost it may not be known how much: then the count stays too high, and the next round tells.
+            left = outbox.behind if recovery.missed else min(outbox.behind, recovery.more - pending)
+        if gone := outbox.behind - left:
+            self._slow.note_loss(topic_filter, subscriber, self._reason, gone)
+            outbox.caught_up(0, gone, start if left else None)
+            # One that is not behind any more gets no round: who stays demoted then would never get another.
+            self._slow.review(subscriber, now)
 
 
 def within_bytes(publications: Sequence[Publication]) -> Sequence[Publication]:

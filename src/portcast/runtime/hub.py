@@ -24,33 +24,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
 
 from portcast.brokers.base import Broker
 from portcast.delivery import Batch, Encoding, FlushPacer, Loss, OutboxLimits, Sink, Standing
 from portcast.events import Emit, SubscriberClosed, SubscriberOpened
 from portcast.publication import Run
-from portcast.runtime.audience import Audiences, Topic
+from portcast.runtime.audience import Audiences
 from portcast.runtime.catch_up import CatchUp
 from portcast.runtime.clock import Clock, Timer
 from portcast.runtime.encoder import EncodedRun, Joined, grouped
 from portcast.runtime.hub_statistics import HubStatistics
+from portcast.runtime.pending import Pending, is_pending, withdraw
 from portcast.runtime.slow_consumers import LossCount, SlowConsumers
-from portcast.runtime.subscriber import CLOSE_RESTART, Subscriber
+from portcast.runtime.subscriber import Subscriber
 from portcast.runtime.turnstile import Turnstile
 from portcast.topic_table import TopicTable
-from portcast.topics import matches
 
 MESSAGES_PER_HARD = 64
 """Messages that may wait for the flush, in hard limits. Pacing lets a loaded hub collect far more than one client's
 limit, and bytes bound it; empty messages have none."""
-
-
-class _Pending(NamedTuple):
-    """A run that waits for the flush, with what was known of its topic when it was published."""
-
-    run: Run
-    topic: Topic
 
 
 class Hub:
@@ -87,7 +79,7 @@ class Hub:
         self._audiences = Audiences(topics)
         self._close_reason: str | None = None
         # What waits for the flush.
-        self._pending: list[_Pending] = []
+        self._pending: list[Pending] = []
         self._pending_bytes = self._pending_messages = 0
         self._flush_timer: Timer | None = None
         self._is_flushing = False
@@ -140,7 +132,7 @@ class Hub:
         self._audiences.add(subscriber)
         self._emit(SubscriberOpened(subscriber.id, transport, subscriber.filters, peer))
         if self._close_reason is not None:
-            subscriber.close(CLOSE_RESTART, self._close_reason)
+            subscriber.close(subscriber.restart_code, self._close_reason)
             return subscriber
         self._slow.arm(now)
         return subscriber
@@ -164,29 +156,41 @@ class Hub:
         )
         self._turnstile.look_soon()
 
+    def offer_pending(self, subscriber: Subscriber) -> bool:
+        """Offer what is pending for a subscriber; return True if nothing is queued for it then: it may `follow`.
+
+        It may be closed when this returns.
+        """
+        if is_pending(self._pending, subscriber):
+            self.flush()
+        return subscriber.outbox.is_queue_empty
+
     def follow(self, subscriber: Subscriber, topic_filter: str, encoding: Encoding) -> None:
         """Add a filter to a subscriber: it gets what is published from now on.
 
-        Call it only while nothing is queued for the subscriber (`Outbox.is_queue_empty`): what it had from an earlier
-        subscription must not follow what it reads from history now.
+        Right before it `offer_pending` must have returned True. What waits for the subscriber would be encoded for the
+        new filter otherwise, and if it fell behind, it would be read from history with what was published before now.
 
         Args:
             subscriber: not closed, without this filter.
             topic_filter: a valid topic or topic filter.
             encoding: of all its filters from now on.
         """
-        if any(subscriber in one.topic.audience and matches(topic_filter, one.run.topic) for one in self._pending):
-            self.flush()
+        assert subscriber.outbox.is_queue_empty, "what waits for it is from before"
         subscriber.filters = (*subscriber.filters, topic_filter)
         subscriber.encoding = encoding
         self._audiences.follow(subscriber, topic_filter)
 
     def unfollow(self, subscriber: Subscriber, topic_filter: str, encoding: Encoding) -> None:
-        """Take a filter from a subscriber; what is on its way may still come."""
+        """Take a filter from a subscriber; nothing that only this filter matched is offered to it any more."""
         subscriber.filters = tuple(one for one in subscriber.filters if one != topic_filter)
         subscriber.encoding = encoding
         self._audiences.unfollow(subscriber, topic_filter)
-        self._catch_up.unfollowed(subscriber, topic_filter, self._clock.time())
+        kept, dropped = withdraw(self._pending, subscriber)
+        if dropped:
+            subscriber.outbox.refuse(dropped)
+            self._slow.note_loss(topic_filter, subscriber, "left", dropped)
+        self._catch_up.unfollowed(subscriber, topic_filter, kept, self._clock.time())
 
     # Publishing
 
@@ -201,7 +205,7 @@ class Hub:
         if last is not None and last.topic is topic and last.run.is_continued_by(run):
             last.run.payloads += run.payloads
         else:
-            self._pending.append(_Pending(run, topic))
+            self._pending.append(Pending(run, topic))
         limits = self._limits
         if (
             self._pending_bytes > limits.hard_bytes or self._pending_messages > limits.hard_messages * MESSAGES_PER_HARD

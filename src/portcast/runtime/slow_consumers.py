@@ -102,6 +102,12 @@ class SlowConsumers:
         if reason := outbox.excess(now):
             self.remove(subscriber, reason)
 
+    def demote(self, subscriber: Subscriber, now: float) -> None:
+        """Demote a subscriber that is not yet: what is queued for it must come from history."""
+        before = subscriber.outbox.standing
+        subscriber.outbox.demote(now)
+        self._changed(subscriber, before, Standing.DEMOTED, now)
+
     def _changed(self, subscriber: Subscriber, before: Standing, standing: Standing, now: float) -> None:
         outbox = subscriber.outbox
         if before is Standing.HEALTHY:

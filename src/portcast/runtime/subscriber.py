@@ -232,7 +232,7 @@ class Subscriber:
         if batch is None and outbox.behind:
             self._hub.catch_up_soon(self)
         self._got_on(now)
-        if self.follower is not None and outbox.is_queue_empty and not self.is_closed:
+        if self.follower is not None and outbox.is_free and not outbox.behind and not self.is_closed:
             self.follower.has_room()
 
     def _got_on(self, now: float) -> None:

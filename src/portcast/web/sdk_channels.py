@@ -40,7 +40,7 @@ class SdkChannels:
         return self._client.node.encodings.of(self._wire, self._seen.values(), self._conditions)
 
     def attach(self, request: SubscribeRequest, grant: Grant) -> SubscribeResult | ReplyError:
-        """Read history and join the hub; nothing awaits between them.
+        """Read history and join the hub; nothing awaits between them. `Hub.offer_pending` has returned True.
 
         Args:
             request: a valid channel, and a valid condition if it has one.

@@ -72,6 +72,7 @@ class SdkClient:
     """See the theory on top of the module. Implements `portcast.runtime.Follower`."""
 
     __slots__ = (
+        "_granted_later",
         "_has_room",
         "_http",
         "_is_pumping",
@@ -111,6 +112,7 @@ class SdkClient:
         self._out: list[Reply] = []
         self._is_pumping = False
         self._has_room = True
+        self._granted_later: tuple[Ask, Grant] | None = None
         self.channels = SdkChannels(self, wire)
         self._tasks: set[asyncio.Task[None]] | None = None
 
@@ -203,6 +205,9 @@ class SdkClient:
     def has_room(self) -> None:
         """See `portcast.runtime.Follower.has_room`."""
         self._has_room = True
+        later, self._granted_later = self._granted_later, None
+        if later is not None:
+            self._granted(*later)
         self._pump()
 
     def overtaken(self, topic_filter: str) -> None:
@@ -214,7 +219,7 @@ class SdkClient:
         self.session.end(codes.CONNECTION_CLOSED)
         self.channels.leave_all()
         self.deadline = None
-        self._queue = None
+        self._queue = self._granted_later = None
         for task in self._tasks or ():
             task.cancel()
         self.node.gone(self)
@@ -309,6 +314,13 @@ class SdkClient:
                 self.channels.join(channel)
 
     def _granted(self, ask: Ask, grant: Grant) -> None:
+        is_ready = self.node.hub.offer_pending(self.subscriber)
+        if self.session.is_ended:
+            return
+        if not is_ready:
+            # It fell behind while the app decided. What it has to get first belongs to the subscriptions that it had.
+            self._granted_later = (ask, grant)
+            return
         now = self.node.now()
         request = cast("SubscribeRequest", ask.command.request)
         if grant.lifetime.is_over:
