@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import uvicorn
@@ -49,10 +49,6 @@ class Transport(asyncio.Transport):
         assert not self.is_closing(), "written after close"
         assert not self.is_eof_written, "written after write_eof"
         self.written += data
-
-    def writelines(self, lines: Iterable[bytes | bytearray | memoryview]) -> None:
-        for line in lines:
-            self.write(line)
 
     def get_write_buffer_size(self) -> int:
         return self.buffered

@@ -170,8 +170,8 @@ class Pipe(Transport):
         super().__init__()
         self.written: list[bytes] = []
 
-    def writelines(self, lines: list[bytes]) -> None:
-        self.written += lines
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
 
 
 async def test_under_uvicorns_classes_frames_are_written_beside_them() -> None:

@@ -24,6 +24,7 @@ from portcast.web.websocket_frames import (
     frames,
     head,
     is_text,
+    joined,
 )
 
 BAD = b"\xff\x00"
@@ -166,3 +167,11 @@ def test_a_message_that_shrinks_is_compressed() -> None:
 def test_a_message_that_does_not_shrink_is_sent_as_it_is(payload: bytes) -> None:
     """RFC 7692 §6 leaves it to the sender, message by message."""
     assert deflated(BINARY, payload) == frame(BINARY, payload)
+
+
+def test_what_is_written_in_one_go_is_one_object() -> None:
+    """And the very one that was made for all, if there is no more: nothing is copied."""
+    one = frame(TEXT, b"x")
+    assert joined([one]) is one
+    assert joined([one, one]) == one + one
+    assert joined([]) == b""

@@ -27,6 +27,7 @@ from typing import NoReturn
 from portcast.centrifuge.token_keys import KeySet, hmac_key, pem_key
 from portcast.errors import ConfigurationError, TokenExpired, TokenInvalid
 
+MAX_NESTED = 200  # lists and objects in one part: how deep the decoder can go is another matter on every CPython
 MAX_TOKEN_BYTES = 8192
 """Longest token that is looked at. It is also what web servers accept as one header, where tokens travel too."""
 
@@ -364,16 +365,18 @@ def _payload(claims: dict[str, object], name: str, encoded: str) -> bytes:
         return b""
     try:
         return _ENCODER.encode(value).encode()
-    except (ValueError, RecursionError):
+    except ValueError:
         raise TokenInvalid(f"its '{name}' cannot be sent on as JSON") from None
 
 
 def _json(part: str, what: str) -> dict[str, object]:
     """Return the JSON object that a part of the token holds."""
     data = _bytes(part, what)
+    if data.count(b"[") + data.count(b"{") > MAX_NESTED:
+        raise TokenInvalid(f"its {what} is not JSON in UTF-8 that we would read")
     try:
         value = _DECODER.decode(data.decode())
-    except (ValueError, RecursionError):  # 8 KiB of "[" are deeper than the decoder can go
+    except ValueError:
         raise TokenInvalid(f"its {what} is not JSON in UTF-8") from None
     if not isinstance(value, dict):
         raise TokenInvalid(f"its {what} is not an object")

@@ -23,6 +23,7 @@ from typing import Any, Protocol, cast
 from portcast.delivery import Batch
 from portcast.web.asgi_sink import AsgiSink, Farewell
 from portcast.web.transports import OWNER_KEY, Scope, Send, buffered_in
+from portcast.web.websocket_frames import joined
 
 HIGH_BYTES = 65_536
 """More than this in the transport's buffer: the sink takes no more. The mark of asyncio's own transports."""
@@ -77,7 +78,7 @@ class TransportSink(AsgiSink):
         ):
             # The end is on its way; what was taken now would be lost without being counted.
             return False
-        transport.writelines(cast("Sequence[bytes]", items))
+        transport.write(joined(cast("Sequence[bytes]", items)))
         if buffered_in(transport) <= HIGH_BYTES:
             return self._poll_timer is None
         if self._poll_timer is None:

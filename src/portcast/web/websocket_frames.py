@@ -43,6 +43,16 @@ def head(opcode: int, size: int, *, is_compressed: bool = False) -> bytes:
     return _pack_64(first, 127, size)
 
 
+def joined(items: Sequence[bytes]) -> bytes:
+    """Return what a sink writes in one go.
+
+    One ``write`` and not ``writelines``: that does not pause the protocol on asyncio of CPython 3.12.0 to 3.12.8,
+    3.13.0 and 3.13.1 (CVE-2024-12254), so a client that does not read would fill the memory. Nearly always it is one
+    item.
+    """
+    return items[0] if len(items) == 1 else b"".join(items)
+
+
 def frame(opcode: int, payload: bytes) -> bytes:
     """Return one message as a frame."""
     return head(opcode, len(payload)) + payload

@@ -37,7 +37,7 @@ from websockets.frames import Frame, Opcode
 from portcast.delivery import Batch, SinkOwner
 from portcast.web.keepalive import shared
 from portcast.web.websocket_asgi import AsgiConversation, parser_logger
-from portcast.web.websocket_frames import PING, close_reason, frame
+from portcast.web.websocket_frames import PING, close_reason, frame, joined
 
 if TYPE_CHECKING:
     from uvicorn.config import Config
@@ -273,9 +273,9 @@ class WebSocketProtocol(asyncio.Protocol):
                 # Pongs, and the newest answers all pings: a flood of them costs a peer that does not read one frame.
                 self._pong = output[-1]
             else:
-                self.transport.writelines(output)
+                self.transport.write(joined(output))
         else:
-            self.transport.writelines([one for one in output if one])
+            self.transport.write(joined(output))
             self._begin_end("client left")
             if self._parser.parser_exc is None and self._parser.close_rcvd is not None:
                 self._close_transport()
@@ -314,7 +314,7 @@ class WebSocketProtocol(asyncio.Protocol):
         """Write frames; False if the next should wait for `SinkOwner.on_drained`, or the connection ends."""
         if self._phase is not _OPEN:
             return False
-        self.transport.writelines(items)  # type: ignore[arg-type]  # our encodings make bytes
+        self.transport.write(joined(cast("Sequence[bytes]", items)))
         return not self.is_write_paused
 
     @property
@@ -349,7 +349,7 @@ class WebSocketProtocol(asyncio.Protocol):
             self._parser.send_close(code, close_reason(reason))
         except ProtocolError:  # a code that must not be sent (RFC 6455 §7.4.1)
             self._parser.send_close(1011)
-        self.transport.writelines(self._parser.data_to_send())
+        self.transport.write(joined(self._parser.data_to_send()))
         self._begin_end(reason or "closed")
 
     def _fail(self, code: int, reason: str) -> None:
