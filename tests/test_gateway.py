@@ -507,6 +507,32 @@ async def test_topics_have_their_history() -> None:
         assert (audiences.of("few/listened").patience_s, audiences.of("few/1").patience_s) == (7, 0.5)
 
 
+async def test_events_may_be_watched_for_a_while() -> None:
+    """Beside `on_event`; one that raises keeps them from nobody."""
+    events: list[Event] = []
+    gateway = Gateway()
+    gateway.relay(LOCAL)
+
+    def raising(event: Event) -> None:
+        raise ZeroDivisionError
+
+    stop_watching = gateway.watch(events.append)
+    gateway.watch(raising)()
+    async with running(gateway):
+        assert [type(one) for one in events] == [ListenerStarted]
+        stop_watching()
+    assert len(events) == 1
+
+
+async def test_what_runs_is_known_to_the_packages_above() -> None:
+    """And only while it runs."""
+    gateway = Gateway()
+    async with running(gateway):
+        assert gateway.node.listeners is gateway.listeners
+    with pytest.raises(RuntimeError, match="not running"):
+        _ = gateway.node
+
+
 async def test_topics_have_their_patience() -> None:
     """By filter; where there is no patience a slow subscriber never holds anybody."""
     gateway = Gateway(outbox=OutboxLimits(soft_messages=1), topics={"rude/#": TopicOptions(patience_s=0)})

@@ -15,7 +15,7 @@ from portcast.codecs import Codec, encode_value
 from portcast.config import MOST_SECONDS, GatewayOptions, HttpOptions, TopicOptions
 from portcast.delivery import OutboxLimits
 from portcast.errors import ConfigurationError
-from portcast.events import Emit
+from portcast.events import Emit, Event
 from portcast.framing import Framing
 from portcast.handlers import Overrides, compile_handler
 from portcast.handlers.device_options import check_protocol
@@ -26,7 +26,18 @@ from portcast.listen_url import ListenerConfig, check_addresses
 from portcast.observability import LogEvents, fan_out
 from portcast.permissions import ChannelPermissions, PermissionTable
 from portcast.publication import Meta, Position
-from portcast.runtime import STATUS_TOPICS, Connection, Device, DeviceSettings, Listener, ListenerPlan, Node, Store
+from portcast.runtime import (
+    STATUS_TOPICS,
+    Connection,
+    Device,
+    DeviceSettings,
+    Listener,
+    ListenerPlan,
+    Node,
+    Store,
+    Surroundings,
+    surroundings,
+)
 from portcast.signals import SignalDrain
 from portcast.topic_table import TopicTable
 from portcast.version import VERSION
@@ -91,9 +102,8 @@ class Gateway(HookDeclarations, APIRouter):
                 those of ``include_router``, guard HTTP routes, WebSockets and event streams; devices know none.
         """
         http = http or HttpOptions()
-        guards = (
-            [Depends(host_dependency(HostRule(http.allowed_hosts, is_loopback=False)))] if http.allowed_hosts else []
-        )
+        hosts = http.allowed_hosts
+        guards = [Depends(host_dependency(HostRule(hosts, is_loopback=False)))] if hosts else []
         dependencies = [*guards, *(router_options.pop("dependencies", None) or ())]
         super().__init__(lifespan=self._lifespan, dependencies=dependencies, **router_options)
         self.store = Store()
@@ -107,7 +117,8 @@ class Gateway(HookDeclarations, APIRouter):
         self._permissions = PermissionTable(permissions or {})
         self._history = history or HistoryLimits()
         self._device_settings = devices or DeviceSettings()
-        self._emit = fan_out(LogEvents(), *([on_event] if on_event is not None else []))
+        self._watchers = [on_event] if on_event is not None else []
+        self._emit = fan_out(LogEvents(), self._tell_watchers)
         self._user_lifespan = lifespan
         self._node: Node | None = None
         self._rules: Rules | None = None
@@ -225,6 +236,24 @@ class Gateway(HookDeclarations, APIRouter):
         """
         return self._running().devices.find(device_id)
 
+    @property
+    def node(self) -> Node:
+        """What runs now, for the packages above this one; applications need none of it.
+
+        Raises:
+            RuntimeError: the gateway is not running.
+        """
+        return self._running()
+
+    def watch(self, receiver: Emit) -> Callable[[], None]:
+        """Tell a receiver of everything that happens from now on, like ``on_event``; return what ends that."""
+        self._watchers.append(receiver)
+        return lambda: self._watchers.remove(receiver)
+
+    def _tell_watchers(self, event: Event) -> None:
+        # One that raises keeps nothing from the others, and one may leave meanwhile.
+        fan_out(*self._watchers)(event)
+
     async def drain(self) -> None:
         """Stop in order (see `portcast.runtime.drain`); returns at once if nothing runs or it is over."""
         if self._node is not None:
@@ -306,6 +335,7 @@ class Gateway(HookDeclarations, APIRouter):
             topics=topics,
             emit=self._emit,
             devices=self._device_settings,
+            surroundings=surroundings.get(Surroundings()),
         )
 
     def _state_file(self) -> StateFile | None:

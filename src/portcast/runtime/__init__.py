@@ -19,6 +19,7 @@ from portcast.runtime.relay import RelayConsumer
 from portcast.runtime.session import Handler, Session
 from portcast.runtime.store import Store
 from portcast.runtime.subscriber import CLOSE_RESTART, CLOSE_SHUTDOWN, CLOSE_SLOW, Follower, Subscriber
+from portcast.runtime.surroundings import Placement, Surroundings, surroundings
 
 __all__ = [
     "CLOSE_RESTART",
@@ -42,6 +43,7 @@ __all__ = [
     "ListenerStatistics",
     "Lookup",
     "Node",
+    "Placement",
     "Registry",
     "RelayConsumer",
     "Replies",
@@ -49,6 +51,7 @@ __all__ = [
     "Session",
     "Store",
     "Subscriber",
+    "Surroundings",
     "abort_all",
     "by_field",
     "by_type",
@@ -56,5 +59,6 @@ __all__ = [
     "drain",
     "one_at_a_time",
     "raise_descriptor_limit",
+    "surroundings",
     "within_bytes",
 ]

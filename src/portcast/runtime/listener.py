@@ -96,6 +96,7 @@ class Listener:
         registry: Registry,
         now: Callable[[], float],
         emit: Emit,
+        has_socket: bool = True,
     ) -> None:
         """Prepare a listener; nothing is bound yet.
 
@@ -109,6 +110,7 @@ class Listener:
             registry: knows all connections of the process.
             now: monotonic seconds.
             emit: takes what happens.
+            has_socket: False: nothing is bound, connections come from `adopt` alone.
         """
         self._has_own_name = name is not None
         self.name = ListenerName(address.url if name is None else name)
@@ -122,6 +124,7 @@ class Listener:
         self._make_consumer = make_consumer
         self._registry = registry
         self._emit = emit
+        self._has_socket = has_socket
         self._socket: socket.socket | None = None
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
@@ -140,8 +143,12 @@ class Listener:
         Raises:
             ListenError: the address cannot be bound; it says why and what to do.
         """
-        sock = self._socket = bound_socket(self.address, self.options.backlog)
+        if self._has_socket:
+            self._bind()
         self.state = "bound"
+
+    def _bind(self) -> None:
+        sock = self._socket = bound_socket(self.address, self.options.backlog)
         if self.address.scheme == "tcp":
             self.address = self.address.with_port(sock.getsockname()[1])
             if not self._has_own_name:
@@ -149,9 +156,10 @@ class Listener:
 
     def start(self) -> None:
         """Begin to accept."""
-        assert self._socket is not None, "bind comes first"
+        assert self.state == "bound", "bind comes first"
         self.state = "accepting"
-        self._task = asyncio.get_running_loop().create_task(self._accept_all(self._socket), name=f"accept {self.name}")
+        if (sock := self._socket) is not None:
+            self._task = asyncio.get_running_loop().create_task(self._accept_all(sock), name=f"accept {self.name}")
         self._emit(ListenerStarted(self.name, self.address.url, self.framing_text, self.target))
 
     def suspend(self) -> None:
@@ -285,6 +293,27 @@ class Listener:
             if connection is None or not connection.is_made:
                 sock.close()
                 self._registry.socket_closed()
+
+    def adopt(self, transport: asyncio.Transport, peer: str) -> Connection:
+        """Return a new connection over a transport that did not come through the socket, as from a test's memory.
+
+        It counts like any other. The caller passes on what the transport receives, and its end, as a loop would.
+
+        Args:
+            transport: the way to the device.
+            peer: the device's address, for `Connection.peer`.
+
+        Raises:
+            ConnectionRefusedError: the listener does not accept now, or has no room.
+            Exception: whatever a user's framing raised when asked for a decoder.
+        """
+        if self.state != "accepting" or not self._has_room:
+            raise ConnectionRefusedError(f"{self.name} takes no connection: {self.state}, {len(self._open)} are open")
+        connection = Connection(self, peer)
+        self._registry.socket_opened()
+        self._accepted += 1
+        connection.connection_made(transport)
+        return connection
 
     # What connections tell
 

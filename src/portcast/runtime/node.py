@@ -27,6 +27,7 @@ from portcast.runtime.listener import Listener
 from portcast.runtime.registry import Registry
 from portcast.runtime.relay import RelayConsumer
 from portcast.runtime.session import Handler
+from portcast.runtime.surroundings import Surroundings
 from portcast.topic_table import TopicTable
 
 ABORT_S = 0.5
@@ -80,21 +81,23 @@ class Node:
         topics: TopicTable,
         emit: Emit,
         devices: DeviceSettings | None = None,
+        surroundings: Surroundings | None = None,
     ) -> None:
         """Build a node on the running loop; nothing is bound yet."""
-        loop = asyncio.get_running_loop()
+        self._surroundings = surroundings or Surroundings()
+        clock = self._surroundings.clock or asyncio.get_running_loop()
         self._options = options
         self._emit = emit
-        self._now = loop.time
+        self._now = clock.time
         self._drain: asyncio.Task[None] | None = None
         self._orderly: asyncio.Task[None] | None = None
         self.state: NodeState = "starting"
         self.broker = broker
         self.descriptors = raise_descriptor_limit()
         budget = connection_budget(self.descriptors, options.max_connections)
-        self.registry = Registry(loop, max_connections=budget)
+        self.registry = Registry(clock, max_connections=budget)
         self.hub = Hub(
-            loop,
+            clock,
             limits=outbox,
             flush_duty=options.flush_duty,
             topics=topics,
@@ -115,9 +118,11 @@ class Node:
 
     def _listener(self, plan: ListenerPlan) -> Listener:
         config = plan.config
+        place = self._surroundings.place(config.address)
         return Listener(
             name=config.name,
-            address=config.address,
+            address=place or config.address,
+            has_socket=place is not None,
             framing=config.framing,
             target=plan.target,
             options=config.options,

@@ -1,0 +1,40 @@
+"""What a node finds around it: its clock, and where its listeners bind.
+
+Outside of tests that is the running loop and the address that was declared. A test kit cannot hand anything to a
+gateway that is buried in somebody's application, so it says here what the gateways that start within its block shall
+find. A context variable, because a server starts the application in a task of its own, which inherits the context.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from portcast.address import Address
+from portcast.runtime.clock import Clock
+
+Placement = Callable[[Address], Address | None]
+"""Returns where to bind instead of a declared address; None: nowhere, connections come from `Listener.adopt` alone."""
+
+
+def as_declared(address: Address) -> Address:
+    """Return the address as it is."""
+    return address
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """See the theory on top of the module.
+
+    Attributes:
+        clock: measures deadlines, patience and ages; the running loop if None.
+        place: where listeners bind.
+    """
+
+    clock: Clock | None = None
+    place: Placement = as_declared
+
+
+surroundings: ContextVar[Surroundings] = ContextVar("portcast_surroundings")
+"""What gateways find that start in this context; unset outside of tests."""
