@@ -436,6 +436,7 @@ def make_listener(
     framing: Framing | None = None,
     name: str | None = None,
     target: str = "topic t",
+    has_socket: bool = True,
     **options: Any,
 ) -> Listener:
     """Return a listener on a port that the system chooses, unless told otherwise."""
@@ -449,6 +450,7 @@ def make_listener(
         registry=registry,
         now=asyncio.get_running_loop().time,
         emit=events,
+        has_socket=has_socket,
     )
 
 

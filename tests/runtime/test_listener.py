@@ -28,6 +28,7 @@ from portcast.events import (
 from portcast.framing import CustomFraming, FrameDecoder
 from portcast.runtime import Listener, Registry
 from portcast.runtime.listener import ACCEPTS_PER_TICK, peer_name
+from portcast.testing.transport import MemoryTransport
 from runtime_kit import Device, Events, eventually, make_listener, recording, serving, turns
 
 pytestmark = pytest.mark.anyio
@@ -323,6 +324,36 @@ class TestFaults:
                 it.listener.suspend()
             assert it.listener._pause_timer is None
             assert it.events.of(ListenerResumed) == []
+
+    async def test_a_transport_may_come_from_elsewhere(self) -> None:
+        """It is a connection like any other, counted and bounded; without room it is refused."""
+        async with serving(recording(), max_connections=1) as it:
+            transport = MemoryTransport("192.0.2.1:4", lambda: None)
+            connection = it.listener.adopt(transport, "192.0.2.1:4")
+            transport.set_protocol(connection)
+            assert connection.peer == "192.0.2.1:4"
+            assert (it.listener.statistics().accepted, it.registry.sockets) == (1, 1)
+            with pytest.raises(ConnectionRefusedError, match="accepting, 1 are open"):
+                it.listener.adopt(MemoryTransport("", lambda: None), "")
+            transport.break_off()
+            await it.until_done()
+            await it.listener.stop()
+            with pytest.raises(ConnectionRefusedError, match="stopped"):
+                it.listener.adopt(MemoryTransport("", lambda: None), "")
+
+    async def test_without_a_socket_nothing_is_bound(self) -> None:
+        """It accepts all the same, and stops like any other; the address is the declared one."""
+        events = Events()
+        registry = Registry(asyncio.get_running_loop(), max_connections=10)
+        elsewhere = Address("tcp", host="203.0.113.1", port=1)  # not of this machine (RFC 5737)
+        listener = make_listener(registry, events, recording(), url=elsewhere, has_socket=False)
+        listener.bind()
+        listener.start()
+        assert (listener.state, listener.name) == ("accepting", "tcp://203.0.113.1:1")
+        listener.suspend()
+        listener.resume()
+        await listener.stop()
+        assert [type(one) for one in events.all] == [ListenerStarted, ListenerPaused, ListenerResumed, ListenerStopped]
 
     async def test_a_framing_that_cannot_begin_costs_that_connection(self) -> None:
         """The listener goes on; the device is told by the end of its connection."""
