@@ -5,53 +5,30 @@ from __future__ import annotations
 import itertools
 import tracemalloc
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from portcast.errors import FramingError
 from portcast.framing import FrameDecoder, Framing
+from portcast.testing.streams import Outcome, bytewise, outcome
+
+__all__ = [
+    "Outcome",
+    "bytewise",
+    "check_any_split",
+    "check_linear",
+    "cut",
+    "decode",
+    "garbage",
+    "idle_size",
+    "outcome",
+    "quick",
+    "splits",
+]
 
 quick = settings(max_examples=60, deadline=None)
 """For property tests of pure code: enough examples to meet every branch, few enough for every run."""
-
-REASONS = {"malformed", "oversize", "truncated", "checksum"}
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a whole stream."""
-
-    frames: list[bytes]
-    error: type[FramingError] | None
-    message: str
-    skipped: int
-
-
-def outcome(decoder: FrameDecoder, chunks: Iterable[bytes], *, end: bool = True, bound: int | None = None) -> Outcome:
-    """Feed ``chunks``; check that no more than ``bound`` bytes are ever held, and that a fault is final."""
-    frames: list[bytes] = []
-    for chunk in chunks:
-        frames += decoder.feed(chunk)
-        assert bound is None or decoder.buffered <= bound
-        if decoder.error is not None:
-            assert decoder.buffered == 0
-            assert decoder.feed(b"more\r\n") == []
-    if end:
-        frames += decoder.end()
-        assert decoder.buffered == 0
-    error = decoder.error
-    if error is not None:
-        assert error.reason in REASONS
-        assert len(error.head) <= 32
-        assert decoder.end() == []
-    return Outcome(frames, type(error) if error else None, str(error or ""), decoder.skipped_bytes)
-
-
-def bytewise(data: bytes) -> list[bytes]:
-    """Return ``data`` one byte at a time."""
-    return [data[at : at + 1] for at in range(len(data))]
 
 
 def cut(data: bytes, places: Iterable[int]) -> list[bytes]:

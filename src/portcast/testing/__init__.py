@@ -1,7 +1,10 @@
 """For tests of apps that use Portcast: devices without sockets, time without sleeping, contracts for your own code."""
 
 from portcast.testing.clock import ManualClock
+from portcast.testing.codec_contract import check_codec
 from portcast.testing.device import TestDevice
+from portcast.testing.framing_contract import check_framing
+from portcast.testing.golden_frames import GoldenFrame, check_golden, golden, parse_golden
 from portcast.testing.lifespan import free_ports, in_memory, without_sockets
 from portcast.testing.splits import every_split, pieces, splits
 from portcast.testing.subscription import Close, Gap, Subscription, collect
@@ -9,13 +12,19 @@ from portcast.testing.subscription import Close, Gap, Subscription, collect
 __all__ = [
     "Close",
     "Gap",
+    "GoldenFrame",
     "ManualClock",
     "Subscription",
     "TestDevice",
+    "check_codec",
+    "check_framing",
+    "check_golden",
     "collect",
     "every_split",
     "free_ports",
+    "golden",
     "in_memory",
+    "parse_golden",
     "pieces",
     "splits",
     "without_sockets",
