@@ -8,6 +8,7 @@ from portcast.testing.golden_frames import GoldenFrame, check_golden, golden, pa
 from portcast.testing.lifespan import free_ports, in_memory, without_sockets
 from portcast.testing.splits import every_split, pieces, splits
 from portcast.testing.subscription import Close, Gap, Subscription, collect
+from portcast.testing.sync import SyncDevice, SyncSubscription, TestGateway
 
 __all__ = [
     "Close",
@@ -15,7 +16,10 @@ __all__ = [
     "GoldenFrame",
     "ManualClock",
     "Subscription",
+    "SyncDevice",
+    "SyncSubscription",
     "TestDevice",
+    "TestGateway",
     "check_codec",
     "check_framing",
     "check_golden",
