@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import signal
@@ -19,81 +18,43 @@ from typing import Any
 
 import anyio
 import httpx
-import uvicorn
 from fastapi import FastAPI
 from websockets.asyncio.client import ClientConnection, connect
 
-from portcast import Gateway
-from portcast.address import Address
-from portcast.http_socket import bind_http
-
-
-class _Server(uvicorn.Server):
-    """uvicorn, without the tenth of a second that its main loop sleeps at a time."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.stop = asyncio.Event()
-
-    async def main_loop(self) -> None:
-        await self.stop.wait()
+from portcast import Gateway, testing
+from portcast.testing import ServedApp
 
 
 class Served:
-    """A server that runs on the test's loop."""
+    """A server that runs on the test's loop, with clients for it."""
 
-    def __init__(self, server: _Server, task: asyncio.Task[None], port: int) -> None:
-        self._server = server
-        self._task = task
-        self.port = port
-        self.url = f"http://127.0.0.1:{port}"
+    def __init__(self, app: ServedApp) -> None:
+        self.app = app
+        self.port = app.port
+        self.url = app.url
         self.http = httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=10)
 
     def websocket(self, path: str = "/ws", **options: Any) -> connect:
         """A `websockets` client of this server, to be entered."""
         options = {"compression": None, "proxy": None, "max_queue": None, **options}
-        return connect(f"ws://127.0.0.1:{self.port}{path}", **options)
+        return connect(f"{self.app.ws_url}{path}", **options)
 
     def begin_stop(self) -> None:
         """Tell the server to stop."""
-        self._server.stop.set()
-        self._server.should_exit = True
+        self.app.begin_stop()
 
     async def stop(self) -> None:
         """Stop the server in order."""
-        self.begin_stop()
-        await self._task
+        await self.app.stop()
 
 
 @asynccontextmanager
 async def serving(app: Any, *, is_limited: bool = False, **config: Any) -> AsyncIterator[Served]:
-    """Serve an ASGI application on the running loop.
-
-    Args:
-        app: the application.
-        is_limited: on a socket as our own runner makes it: the kernel hides little of a client that does not read.
-        **config: for `uvicorn.Config`.
-    """
-    bound = bind_http(Address("tcp", "127.0.0.1", 0)) if is_limited else socket.create_server(("127.0.0.1", 0))
-    options = {"log_config": None, "lifespan": "on", "ws": "websockets-sansio", "http": "h11", "access_log": False}
-    server = _Server(uvicorn.Config(app, **{**options, **config}))
-    task = asyncio.ensure_future(server.serve([bound]))
-    try:
-        while not server.started:
-            assert not task.done(), "the server did not start"
-            await anyio.sleep(0.001)
-        served = Served(server, task, bound.getsockname()[1])
+    """As `portcast.testing.serving`, with clients."""
+    async with testing.serving(app, is_limited=is_limited, **config) as served_app:
+        served = Served(served_app)
         async with served.http:
             yield served
-        await served.stop()
-    finally:
-        bound.close()
-        if not task.done():
-            task.cancel()
-            await asyncio.wait([task])
-        # A cancelled server leaves them open, and uvloop's close waits for them: the failure would never be shown.
-        for left in getattr(server, "servers", []):
-            left.close()
 
 
 def app_with(gateway: Gateway, **include: Any) -> FastAPI:

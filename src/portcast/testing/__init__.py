@@ -6,6 +6,7 @@ from portcast.testing.device import TestDevice
 from portcast.testing.framing_contract import check_framing
 from portcast.testing.golden_frames import GoldenFrame, check_golden, golden, parse_golden
 from portcast.testing.lifespan import free_ports, in_memory, without_sockets
+from portcast.testing.sockets import RunningApp, ServedApp, running, serving
 from portcast.testing.splits import every_split, pieces, splits
 from portcast.testing.subscription import Close, Gap, Subscription, collect
 from portcast.testing.sync import SyncDevice, SyncSubscription, TestGateway
@@ -15,6 +16,8 @@ __all__ = [
     "Gap",
     "GoldenFrame",
     "ManualClock",
+    "RunningApp",
+    "ServedApp",
     "Subscription",
     "SyncDevice",
     "SyncSubscription",
@@ -30,6 +33,8 @@ __all__ = [
     "in_memory",
     "parse_golden",
     "pieces",
+    "running",
+    "serving",
     "splits",
     "without_sockets",
 ]
