@@ -188,7 +188,6 @@ class Client:
         made = []
         for one in requests:
             self._id += 1
-            self._asked[self._id] = one
             made.append(Command(0 if isinstance(one, SendRequest) else self._id, one))
         return made
 
@@ -198,6 +197,7 @@ class Client:
 
     def send(self, *commands: Command) -> None:
         """Send commands with ids of one's own, or pongs, in one frame."""
+        self._asked.update({one.id: one.request for one in commands})
         if self.format is Format.JSON:
             self.it.on_message("\n".join(as_json(plain(one)) for one in commands))
         else:

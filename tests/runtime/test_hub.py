@@ -272,7 +272,7 @@ class TestFollow:
         sink = FakeSink(is_open=True)
         subscriber = hub.subscribe((), FakeEncoding(), sink, transport="test", bind=sink.bind)
         publish("t", b"before")
-        assert hub.offer_pending(subscriber)
+        assert not hub.has_pending(subscriber), "nothing of it is for this one"
         hub.follow(subscriber, "t", subscriber.encoding)
         publish("t", b"after")
         clock.settle()
@@ -297,41 +297,31 @@ class TestFollow:
         assert (subscriber.outbox.delivered, subscriber.outbox.dropped) == (2, 2)
         assert hub.losses() == [LossCount("t", "disconnect", "left", 2)]
 
-    def test_what_is_pending_is_offered_with_the_encoding_of_its_time(
-        self, hub: Hub, clock: ManualClock, publish: Publisher
-    ) -> None:
+    def test_what_is_pending_comes_first(self, hub: Hub, clock: ManualClock, publish: Publisher) -> None:
         """Otherwise it would be encoded for a filter that begins after it."""
         old, new, sink = FakeEncoding(), FakeEncoding(), FakeSink(is_open=True)
         subscriber = subscribe(hub, sink, "a/+", encoding=old)
         publish("a/b", b"1")
-        assert hub.offer_pending(subscriber)
+        assert hub.has_pending(subscriber)
+        hub.flush()
+        assert not hub.has_pending(subscriber)
         hub.follow(subscriber, "a/b", new)
         publish("a/b", b"2")
         clock.settle()
         assert [(one.encoded[0].payloads, one.calls) for one in (old, new)] == [([b"1"], 1), ([b"2"], 1)]
         assert sink.messages == [b"1", b"2"]
 
-    def test_it_must_not_follow_while_something_is_queued(
-        self, hub: Hub, clock: ManualClock, publish: Publisher
-    ) -> None:
+    def test_it_must_not_follow_while_something_is_queued(self, hub: Hub, publish: Publisher) -> None:
         """If that fell behind it would be read from history together with what the new filter matches of then."""
         sink = FakeSink()
         subscriber = subscribe(hub, sink, "t")
-        publish("t", b"1")
-        assert hub.offer_pending(subscriber), "one batch is being written, and nothing queued behind it"
-        publish("t", b"2")
-        assert not hub.offer_pending(subscriber)
+        for number in (b"1", b"2"):
+            publish("t", number)
+            hub.flush()
+        with pytest.raises(AssertionError):
+            hub.follow(subscriber, "u", subscriber.encoding)
         sink.finish()
-        assert hub.offer_pending(subscriber)
-
-    def test_nothing_is_flushed_for_others(self, hub: Hub, publish: Publisher) -> None:
-        """A flush for each command of each client would undo the batching."""
-        sink = FakeSink()
-        subscribe(hub, sink, "t")
-        other = subscribe(hub, FakeSink(), "u")
-        publish("t", b"1")
-        assert hub.offer_pending(other)
-        assert not sink.batches
+        hub.follow(subscriber, "u", subscriber.encoding)
 
     def test_it_ends_as_any_other(self, hub: Hub, publish: Publisher) -> None:
         """Nothing is left of it, whatever its filters were in between."""

@@ -153,7 +153,9 @@ class Roamer(Client):
 
     def follow(self, topic_filter: str) -> None:
         hub = self.world.hub
-        if not hub.offer_pending(self.subscriber) or self.subscriber.is_closed:
+        if hub.has_pending(self.subscriber):
+            hub.flush()
+        if self.subscriber.is_closed or not self.subscriber.outbox.is_queue_empty:
             return
         self.since[topic_filter] = len(self.world.all)
         self.ever.add(topic_filter)

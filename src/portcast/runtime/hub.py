@@ -156,20 +156,15 @@ class Hub:
         )
         self._turnstile.look_soon()
 
-    def offer_pending(self, subscriber: Subscriber) -> bool:
-        """Offer what is pending for a subscriber; return True if nothing is queued for it then: it may `follow`.
-
-        It may be closed when this returns.
-        """
-        if is_pending(self._pending, subscriber):
-            self.flush()
-        return subscriber.outbox.is_queue_empty
+    def has_pending(self, subscriber: Subscriber) -> bool:
+        """Return True if something waits for the flush that is for this subscriber."""
+        return is_pending(self._pending, subscriber)
 
     def follow(self, subscriber: Subscriber, topic_filter: str, encoding: Encoding) -> None:
         """Add a filter to a subscriber: it gets what is published from now on.
 
-        Right before it `offer_pending` must have returned True. What waits for the subscriber would be encoded for the
-        new filter otherwise, and if it fell behind, it would be read from history with what was published before now.
+        Nothing may be pending (`has_pending`) or queued (`Outbox.is_queue_empty`) for it. That would be encoded for the
+        new filter, too, and if it fell behind, it would be read from history with what was published before now.
 
         Args:
             subscriber: not closed, without this filter.

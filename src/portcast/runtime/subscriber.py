@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Protocol
 
-from portcast.delivery import Batch, Encoding, Loss, Outbox, OutboxLimits, Sink, Standing
+from portcast.delivery import Batch, Encoding, Loss, Outbox, OutboxLimits, Policy, Sink, Standing
 from portcast.publication import Mark
 from portcast.runtime.audience import Topic
 from portcast.runtime.encoder import EncodedRun
@@ -17,6 +17,9 @@ CLOSE_SHUTDOWN = 3001
 """Centrifuge's "shutdown": the same to an SDK."""
 CLOSE_SLOW = 3008
 """Centrifuge's "slow": the client may come back."""
+
+LOSSY: frozenset[Policy] = frozenset({"latest", "latest_per_key", "drop_oldest", "drop_newest"})
+"""Policies under which a client loses publications and goes on."""
 
 _ids = count(1)
 
@@ -68,6 +71,7 @@ class Subscriber:
         "_buffered",
         "_hub",
         "_is_closing",
+        "_needs_all",
         "close_reason",
         "encoding",
         "filters",
@@ -110,6 +114,7 @@ class Subscriber:
         # For connections that subscribe and unsubscribe while they live.
         self.follower: Follower | None = None
         self.restart_code = CLOSE_RESTART
+        self._needs_all = False
 
     # What the hub calls
 
@@ -120,15 +125,27 @@ class Subscriber:
             if self.sink.write(batch):
                 outbox.delivered += batch.messages
                 return
-            outbox.policy = topic.policy
+            outbox.policy = self._policy(topic)
             outbox.begin(batch, now)
             self._buffered = self.sink.buffered
         else:
             if outbox.is_queue_empty and outbox.standing is Standing.HEALTHY:
-                outbox.policy = topic.policy
+                outbox.policy = self._policy(topic)
             outbox.queue(batch, now, start)
         if outbox.is_over_soft if outbox.standing is Standing.HEALTHY else outbox.is_over_hard:
             self._hub.review(self, now)
+
+    def _policy(self, topic: Topic) -> Policy:
+        return "catch_up" if self._needs_all and topic.policy in LOSSY else topic.policy
+
+    def need_all(self) -> None:
+        """Let it catch up where it would lose something in silence: what it is sent builds on what came before.
+
+        To be called while nothing is queued for it.
+        """
+        self._needs_all = True
+        if self.outbox.policy in LOSSY:
+            self.outbox.policy = "catch_up"
 
     def offer_demoted(self, encoded: EncodedRun, now: float) -> None:
         """Give a run to a client that is demoted, as its policy says.

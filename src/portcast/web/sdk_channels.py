@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from portcast.centrifuge.codes import ReplyError
-from portcast.centrifuge.messages import ClientInfo, FilterNode, SubscribeRequest, SubscribeResult
-from portcast.centrifuge.recovery import IsVisible, subscribe_result, wanted_by_subscribe
+from portcast.centrifuge.messages import (
+    ClientInfo,
+    FilterNode,
+    HistoryRequest,
+    HistoryResult,
+    SubscribeRequest,
+    SubscribeResult,
+)
+from portcast.centrifuge.recovery import (
+    IsVisible,
+    history_result,
+    subscribe_result,
+    wanted_by_history,
+    wanted_by_subscribe,
+)
 from portcast.centrifuge.tag_filter import compile_filter
 from portcast.delivery import Encoding
-from portcast.publication import Position
+from portcast.publication import Position, Publication
 from portcast.topics import is_wildcard
 from portcast.web.sdk_access import Grant
 from portcast.web.sdk_encodings import Subscription, condition_key, settled
@@ -18,6 +32,10 @@ from portcast.web.sdk_wire import Wire
 
 if TYPE_CHECKING:
     from portcast.web.sdk_client import SdkClient
+
+MAX_REPLY_BYTES = 786_432
+"""Payload bytes in one reply: as JSON they stay below 1 MiB, the most that Python's ``websockets`` takes by default. A
+client that could not read its recovery would connect again and ask for the same, for ever."""
 
 NOWHERE = Position("", 0)
 """The position of a wildcard: its topics are counted each by itself."""
@@ -40,7 +58,7 @@ class SdkChannels:
         return self._client.node.encodings.of(self._wire, self._seen.values(), self._conditions)
 
     def attach(self, request: SubscribeRequest, grant: Grant) -> SubscribeResult | ReplyError:
-        """Read history and join the hub; nothing awaits between them. `Hub.offer_pending` has returned True.
+        """Read history and join the hub; nothing awaits between them. Nothing waits for the client (`Hub.follow`).
 
         Args:
             request: a valid channel, and a valid condition if it has one.
@@ -54,6 +72,8 @@ class SdkChannels:
         top = NOWHERE if is_wildcard(channel) else node.broker.position(channel)
         read = wanted_by_subscribe(request, mode, top, is_filtered=request.tf is not None)
         found = node.broker.history(channel, **read._asdict(), now=node.now()) if read else []
+        if mode == "stream" and len(_fitting(found)) < len(found):
+            found = []  # which is not all, so it counts as lost; the client may page through history
         # The SDKs do not combine them: a client could not know to what a hidden publication's successor applies.
         is_delta = request.delta == "fossil" and grant.has_delta and mode != "none" and request.tf is None
         to_message = node.to_message(self._wire, is_delta=is_delta)
@@ -63,6 +83,8 @@ class SdkChannels:
         condition = condition_key(request.tf)
         if request.tf is not None:
             self._conditions = {**(self._conditions or {}), condition: request.tf}
+        if is_delta:
+            self._client.subscriber.need_all()
         grant = replace(grant, gets_join_leave=grant.gets_join_leave or request.join_leave)
         self._grants[channel] = grant
         base = top.offset if is_delta and not result.publications else -1
@@ -81,8 +103,24 @@ class SdkChannels:
     def detach(self, channel: str) -> None:
         """Take the client out of a channel, in the hub and for the others; does nothing if it is not there."""
         if self._seen.pop(channel, None) is not None and not self._client.subscriber.is_closed:
+            self._prune()
             self._client.node.hub.unfollow(self._client.subscriber, channel, self.encoding())
         self._leave(channel)
+
+    def _prune(self) -> None:
+        """Forget conditions that no subscription has any more."""
+        used = {one.condition for one in self._seen.values()}
+        self._conditions = {key: node for key, node in (self._conditions or {}).items() if key in used} or None
+
+    def page(self, request: HistoryRequest) -> HistoryResult | ReplyError:
+        """Return a page of history, as long as fits."""
+        node = self._client.node
+        top = node.broker.position(request.channel)
+        read = wanted_by_history(request, top)
+        if isinstance(read, ReplyError):
+            return read
+        found = node.broker.history(request.channel, **read._asdict(), now=node.now())
+        return history_result(top, _fitting(found), node.to_message(self._wire, is_delta=False))
 
     def info(self, channel: str) -> ClientInfo:
         """Return what others see of the client in a channel."""
@@ -115,9 +153,20 @@ class SdkChannels:
         """Share the encoding of the others once the first publication after a base is out (see `settled`)."""
         if not any(one.base >= 0 for one in self._seen.values()) or not self._client.subscriber.outbox.is_queue_empty:
             return
-        node = self._client.node
-        new = {name: settled(one, node.broker.position(name).offset) for name, one in self._seen.items()}
-        if new != self._seen:
-            node.hub.flush()  # what waits for it may be the one after a base
-            self._seen = new
-            self._client.subscriber.encoding = self.encoding()
+        node, subscriber = self._client.node, self._client.subscriber
+        if not any(settled(one, node.broker.position(name).offset) is not one for name, one in self._seen.items()):
+            return
+        node.hub.flush()  # what waits for it may be the one after a base
+        if not subscriber.is_closed:
+            self._seen = {name: settled(one, node.broker.position(name).offset) for name, one in self._seen.items()}
+            subscriber.encoding = self.encoding()
+
+
+def _fitting(found: Sequence[Publication]) -> Sequence[Publication]:
+    """Return the first publications that fit one reply, at least one if there is one."""
+    left = MAX_REPLY_BYTES
+    for index, one in enumerate(found):
+        left -= len(one.data)
+        if left < 0 and index:
+            return found[:index]
+    return found

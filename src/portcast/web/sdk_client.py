@@ -8,83 +8,77 @@ other (`portcast.centrifuge.session`: order), except pongs, which have no place 
 * while publications are queued for the client or it is behind: then its subscriptions must not change, because what
   is queued belongs to those that it had when it was published.
 
-So a client that does not read is not served, its queue fills up, and too much in it ends the connection.
+So a client that does not read is not served, its queue fills up, and too much in it ends the connection. What a client
+asks for at once is carried out in slices, so that it does not keep the loop from others.
 
-A subscription is made in one step, without awaiting: history is read, the hub is told, the answer is written. So
-nothing is lost or doubled between what the answer brings and what is pushed.
+A subscription is made in one step, without awaiting: history is read, the hub is told, the answer is made. So nothing
+is lost or doubled between what the answer brings and what is pushed. Answers are written together at the end of a step;
+those to subscriptions before anything happens that may let the hub flush (`flush_first`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 from starlette.requests import HTTPConnection
 
 from portcast.centrifuge import codes
 from portcast.centrifuge.codes import Disconnect, ReplyError
-from portcast.centrifuge.deadlines import Lifetime
 from portcast.centrifuge.decisions import Ask, Decision, Detach
 from portcast.centrifuge.messages import (
     Command,
-    ConnectRequest,
-    ConnectResult,
-    HistoryRequest,
-    PresenceRequest,
-    PresenceStatsRequest,
-    PublishRequest,
-    PublishResult,
-    RefreshRequest,
     Reply,
-    RpcRequest,
-    RpcResult,
-    SendRequest,
-    SubRefreshRequest,
     SubscribeRequest,
-    SubscribeResult,
-    UnsubscribeRequest,
 )
-from portcast.centrifuge.recovery import history_result, wanted_by_history
 from portcast.centrifuge.rules import is_pong
 from portcast.centrifuge.session import Session
-from portcast.centrifuge.tag_filter import validate
 from portcast.delivery import Sink
-from portcast.errors import CentrifugeError, TagFilterError
+from portcast.errors import CentrifugeError
 from portcast.runtime import Subscriber
-from portcast.web.sdk_access import Admission, Answer, Caller, Grant, Question, Verdict
+from portcast.web.sdk_access import Answer, Caller, Grant, Verdict
 from portcast.web.sdk_channels import SdkChannels
+from portcast.web.sdk_commands import granted, perform
+from portcast.web.sdk_queue import CommandQueue
 from portcast.web.sdk_wire import Wire
 
 if TYPE_CHECKING:
     from portcast.web.sdk_node import SdkNode
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
-MAX_QUEUED_BYTES = 1_048_576
-"""Bytes of frames whose commands wait. A reconnect with 128 subscriptions and tokens has 60 KiB."""
+Then = Callable[["SdkClient", Ask, T], None]
+"""Completes a command with what was asked for."""
+
+SLICE_S = 0.005
+"""How long commands of one client are carried out before the loop gets a turn."""
+
+MOST_REPLIES = 64
+"""Replies that are collected for one frame."""
 
 
 class SdkClient:
     """See the theory on top of the module. Implements `portcast.runtime.Follower`."""
 
     __slots__ = (
-        "_granted_later",
         "_has_room",
-        "_http",
         "_is_pumping",
+        "_is_resuming",
         "_out",
         "_queue",
-        "_queued_bytes",
         "_sink",
         "_tasks",
         "caller",
         "channels",
         "deadline",
+        "granted_later",
+        "has_news",
         "has_session",
+        "http",
         "node",
         "session",
         "session_id",
@@ -100,21 +94,22 @@ class SdkClient:
         self.session = session
         self.wire = wire
         self._sink = sink
-        self._http = http
+        self.http = http
         self.caller: Caller | None = None
         # For transports whose client cannot write on its connection: its commands come by requests of their own.
         self.has_session = False
         self.session_id = ""
         self.deadline = session.next_deadline()
         # What came in and waits, and what goes out at the end of this step.
-        self._queue: deque[Command] | None = None
-        self._queued_bytes = 0
+        self._queue = CommandQueue()
         self._out: list[Reply] = []
-        self._is_pumping = False
+        self._is_pumping = self._is_resuming = False
         self._has_room = True
-        self._granted_later: tuple[Ask, Grant] | None = None
+        # Whether it goes with news of a subscription (`flush_first`); a subscription that waits for room.
+        self.has_news = False
+        self.granted_later: tuple[Ask, Grant] | None = None
         self.channels = SdkChannels(self, wire)
-        self._tasks: set[asyncio.Task[None]] | None = None
+        self._tasks: set[asyncio.Future[Any]] | None = None
 
     # In
 
@@ -125,65 +120,86 @@ class SdkClient:
         try:
             commands = self.wire.decode(data)
         except CentrifugeError:
-            self._carry_out(self.session.end(codes.BAD_COMMAND))
+            self.carry_out(self.session.end(codes.BAD_COMMAND))
             return
         for command in commands:
             if is_pong(command):
                 self._step(command)
-            else:
-                if self._queue is None:
-                    self._queue = deque()
-                self._queue.append(command)
-        self._queued_bytes += len(data)
-        self._pump()
-        if not self._queue:
-            self._queue, self._queued_bytes = None, 0
-        elif self._queued_bytes > MAX_QUEUED_BYTES:
-            self._carry_out(self.session.end(codes.TOO_MANY_COMMANDS))
+        if self.session.is_ended:
+            return
+        self._queue.put([command for command in commands if not is_pong(command)], len(data))
+        self.pump()
+        if self._queue.is_too_long:
+            self.carry_out(self.session.end(codes.TOO_MANY_COMMANDS))
 
-    def _pump(self) -> None:
+    def pump(self) -> None:
         """Hand over commands while that is allowed; write what they are answered."""
         if self._is_pumping:
             return
         self._is_pumping = True
+        began = self.node.now()
         try:
-            while (
-                self._queue
-                and self._has_room
-                and not self.session.is_busy
-                and not self.session.is_ended
-                and self.subscriber.outbox.is_queue_empty
-            ):
-                self._step(self._queue.popleft())
+            while self._may_step():
+                self._step(self._queue.take())
+                if len(self._out) >= MOST_REPLIES:
+                    self.flush()
+                if self._queue and not self._is_resuming and self.node.now() - began > SLICE_S:
+                    self._is_resuming = True
+                    asyncio.get_running_loop().call_soon(self._resume)
         finally:
             self._is_pumping = False
-        self._flush()
+        self.flush()
+
+    def _may_step(self) -> bool:
+        return (
+            bool(self._queue)
+            and self._has_room
+            and not self._is_resuming
+            and not self.session.is_busy
+            and not self.session.is_ended
+            and self.subscriber.outbox.is_queue_empty
+        )
+
+    def _resume(self) -> None:
+        self._is_resuming = False
+        self.pump()
 
     def _step(self, command: Command) -> None:
+        if not isinstance(command.request, SubscribeRequest):
+            self.flush_first()
         answer = self.session.receive(command, self.node.now())
         if isinstance(answer, Ask):
-            self._perform(answer)
+            perform(self, answer)
         elif answer is not None:
-            self._carry_out([answer])
+            self.carry_out([answer])
         self.deadline = self.session.next_deadline()
 
     # Out
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write what was answered so far."""
+        self.has_news = False
         out, self._out = self._out, []
         if out:
             self._has_room = self._sink.write_now(self.wire.encode(out)) and self._has_room
 
+    def flush_first(self) -> None:
+        """Write that a subscription is made before anything can be pushed for it."""
+        if self.has_news:
+            self.flush()
+
     def write_items(self, items: Sequence[object]) -> None:
         """Write pushes that are encoded already and that a slow client may miss: joins and leaves."""
+        self.flush()
         if self._has_room:
             self._has_room = self._sink.write_now(items)
 
     def push(self, reply: Reply) -> None:
         """Write a push that no command asked for."""
-        self._carry_out([reply])
+        self.carry_out([reply])
 
-    def _carry_out(self, decisions: Sequence[Decision]) -> None:
+    def carry_out(self, decisions: Sequence[Decision]) -> None:
+        """Do what the session decided."""
         for one in decisions:
             if isinstance(one, Reply):
                 self._out.append(one)
@@ -193,11 +209,11 @@ class SdkClient:
                 self._close(one)
                 return
         if not self._is_pumping:
-            self._flush()
+            self.flush()
         self.deadline = self.session.next_deadline()
 
     def _close(self, why: Disconnect) -> None:
-        self._flush()
+        self.flush()
         self.subscriber.close(why.code, why.reason)
 
     # What the hub and the node tell
@@ -205,21 +221,21 @@ class SdkClient:
     def has_room(self) -> None:
         """See `portcast.runtime.Follower.has_room`."""
         self._has_room = True
-        later, self._granted_later = self._granted_later, None
+        later, self.granted_later = self.granted_later, None
         if later is not None:
-            self._granted(*later)
-        self._pump()
+            granted(self, *later)
+        self.pump()
 
     def overtaken(self, topic_filter: str) -> None:
         """See `portcast.runtime.Follower.overtaken`: the client subscribes again, and recovers or learns of the gap."""
-        self._carry_out(self.session.insufficient(topic_filter, self.node.now()))
+        self.carry_out(self.session.insufficient(topic_filter, self.node.now()))
 
     def ended(self, reason: str) -> None:
         """See `portcast.runtime.Follower.ended`."""
         self.session.end(codes.CONNECTION_CLOSED)
         self.channels.leave_all()
-        self.deadline = None
-        self._queue = self._granted_later = None
+        self.deadline = self.granted_later = None
+        self._queue.clear()
         for task in self._tasks or ():
             task.cancel()
         self.node.gone(self)
@@ -227,167 +243,57 @@ class SdkClient:
     def expire(self, now: float) -> None:
         """Do what is due: pings, lifetimes; called every second or so."""
         if self.deadline is not None and self.deadline <= now:
-            self._carry_out(self.session.expire(now))
+            self.carry_out(self.session.expire(now))
         self.channels.settle()
 
-    # Commands
+    # The rules
 
-    def _perform(self, ask: Ask) -> None:
-        request, access, caller = ask.command.request, self.node.access, self.caller
-        if isinstance(request, ConnectRequest):
-            answer = access.connect(self.session.client, self._http, request)
-            self._when(ask, answer, self._admitted)
-            return
-        assert caller is not None, "nothing but connect comes before connect"
-        match request:
-            case SubscribeRequest():
-                self._when(ask, access.subscribe(caller, request), self._granted)
-            case UnsubscribeRequest():
-                self.channels.detach(request.channel)
-                self._carry_out(self.session.unsubscribed(ask, self.node.now()))
-            case PublishRequest():
-                is_subscribed = self.session.is_subscribed(request.channel)
-                self._when(ask, access.publish(caller, request, is_subscribed), self._publish)
-            case HistoryRequest() | PresenceRequest() | PresenceStatsRequest():
-                self._look(ask, caller, request)
-            case RpcRequest():
-                self._when(ask, access.rpc(caller, request), self._returned)
-            case SendRequest():
-                self._when(ask, access.message(caller, request), self._taken)
-            case RefreshRequest():
-                self._when(ask, access.refresh(caller, request), self._refreshed)
-            case SubRefreshRequest():
-                self._when(ask, access.sub_refresh(caller, request), self._sub_refreshed)
-
-    def _when(self, ask: Ask, answer: Answer[T], then: Callable[[Ask, T], None]) -> None:
-        """Go on with the verdict, now or when it is there."""
+    def when(
+        self,
+        ask: Ask,
+        then: Then[T],
+        rule: Callable[[*Ts], Answer[T]],
+        *args: *Ts,
+    ) -> None:
+        """Ask the rules, and go on with the verdict, now or when it is there."""
+        try:
+            answer = rule(*args)
+        except Exception as error:  # noqa: BLE001 - the app's functions may raise anything
+            self.node.failed(self.session.client, error)
+            answer = codes.INTERNAL
         if not isawaitable(answer):
             self._judge(ask, answer, then)
             return
-        self._spawn(self._judge_later(ask, answer, then))
+        # Not awaited in a task of ours: one that is cancelled before its first step would never await it.
+        task = asyncio.ensure_future(answer)
+        self._own(task)
+        task.add_done_callback(partial(self._judge_later, ask, then))
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something that ends with the client."""
+        self._own(asyncio.get_running_loop().create_task(work))
+
+    def _own(self, task: asyncio.Future[Any]) -> None:
         if self._tasks is None:
             self._tasks = set()
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _judge_later(self, ask: Ask, answer: Awaitable[Verdict[T]], then: Callable[[Ask, T], None]) -> None:
-        try:
-            verdict: Verdict[T] = await answer
-        except Exception as error:  # noqa: BLE001 - the app's functions may raise anything
+    def _judge_later(self, ask: Ask, then: Then[T], task: asyncio.Future[Verdict[T]]) -> None:
+        if self.session.is_ended:
+            # What it says, or raises, is of no use to anybody.
+            _ = task.cancelled() or task.exception()
+            return
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is not None:
             self.node.failed(self.session.client, error)
-            verdict = codes.INTERNAL
-        self._judge(ask, verdict, then)
-        self._pump()
+        self._judge(ask, codes.INTERNAL if error is not None else task.result(), then)
+        self.pump()
 
-    def _judge(self, ask: Ask, verdict: Verdict[T], then: Callable[[Ask, T], None]) -> None:
+    def _judge(self, ask: Ask, verdict: Verdict[T], then: Then[T]) -> None:
         if self.session.is_ended:
             return
         if isinstance(verdict, ReplyError | Disconnect):
-            self._carry_out(self.session.failed(ask, verdict, self.node.now()))
+            self.carry_out(self.session.failed(ask, verdict, self.node.now()))
         else:
-            then(ask, verdict)
-
-    def _admitted(self, ask: Ask, admission: Admission) -> None:
-        now = self.node.now()
-        if admission.lifetime.is_over or any(grant.lifetime.is_over for grant in admission.subs.values()):
-            self._carry_out(self.session.failed(ask, codes.EXPIRED, now))
-            return
-        request = cast("ConnectRequest", ask.command.request)
-        self.caller = Caller(
-            self.session.client, admission.user, admission.info, admission.meta, self._http, admission.expires_at
-        )
-        subs = {}
-        for channel, grant in admission.subs.items():
-            wish = request.subs.get(channel, SubscribeRequest())
-            result = self.channels.attach(replace(wish, channel=channel, delta="", tf=None, flag=0), grant)
-            assert isinstance(result, SubscribeResult), "only a flag asks for an error"
-            subs[channel] = (result, grant.lifetime)
-        session_id, node_id = self.node.open_session(self) if self.has_session else ("", "")
-        result_ = ConnectResult(data=admission.data, session=session_id, node=node_id)
-        self._carry_out(self.session.connected(ask, result_, now, lifetime=admission.lifetime, subs=subs))
-        if self.session.is_connected:
-            self._flush()
-            for channel in subs:
-                self.channels.join(channel)
-
-    def _granted(self, ask: Ask, grant: Grant) -> None:
-        is_ready = self.node.hub.offer_pending(self.subscriber)
-        if self.session.is_ended:
-            return
-        if not is_ready:
-            # It fell behind while the app decided. What it has to get first belongs to the subscriptions that it had.
-            self._granted_later = (ask, grant)
-            return
-        now = self.node.now()
-        request = cast("SubscribeRequest", ask.command.request)
-        if grant.lifetime.is_over:
-            self._carry_out(self.session.failed(ask, codes.EXPIRED, now))
-            return
-        try:
-            if request.tf is not None:
-                validate(request.tf)
-        except TagFilterError:
-            self._carry_out(self.session.failed(ask, codes.BAD_REQUEST, now))
-            return
-        result = self.channels.attach(request, grant)
-        if isinstance(result, ReplyError):
-            self._carry_out(self.session.failed(ask, result, now))
-            return
-        self._carry_out(self.session.subscribed(ask, result, now, lifetime=grant.lifetime))
-        self._flush()
-        if self.session.is_subscribed(request.channel):
-            self.channels.join(request.channel)
-
-    # The other commands
-
-    def _publish(self, ask: Ask, verdict: None) -> None:
-        request = cast("PublishRequest", ask.command.request)
-        if self.node.hub.is_held(request.channel):
-            self._spawn(self._publish_later(ask, request))
-        else:
-            self.node.publish(request.channel, request.data, self.channels.info(request.channel))
-            self._carry_out(self.session.done(ask, PublishResult(), self.node.now()))
-
-    async def _publish_later(self, ask: Ask, request: PublishRequest) -> None:
-        await self.node.hub.wait_released(request.channel)
-        if not self.session.is_ended:
-            self.node.publish(request.channel, request.data, self.channels.info(request.channel))
-            self._carry_out(self.session.done(ask, PublishResult(), self.node.now()))
-            self._pump()
-
-    def _look(self, ask: Ask, caller: Caller, request: HistoryRequest | PresenceRequest | PresenceStatsRequest) -> None:
-        node, now, channel = self.node, self.node.now(), request.channel
-        question: Question = "history" if isinstance(request, HistoryRequest) else "presence"
-        verdict = node.access.ask(caller, question, channel, self.session.is_subscribed(channel))
-        if isinstance(verdict, ReplyError | Disconnect):
-            self._carry_out(self.session.failed(ask, verdict, now))
-            return
-        if isinstance(request, PresenceRequest):
-            self._carry_out(self.session.done(ask, node.presence.presence(channel), now))
-        elif isinstance(request, PresenceStatsRequest):
-            self._carry_out(self.session.done(ask, node.presence.stats(channel), now))
-        else:
-            top = node.broker.position(channel)
-            read = wanted_by_history(request, top)
-            if isinstance(read, ReplyError):
-                self._carry_out(self.session.failed(ask, read, now))
-                return
-            found = node.broker.history(channel, **read._asdict(), now=now)
-            result = history_result(top, found, node.to_message(self.wire, is_delta=False))
-            self._carry_out(self.session.done(ask, result, now))
-
-    def _returned(self, ask: Ask, data: bytes) -> None:
-        self._carry_out(self.session.done(ask, RpcResult(data), self.node.now()))
-
-    def _taken(self, ask: Ask, verdict: None) -> None:
-        self._carry_out(self.session.done(ask, None, self.node.now()))
-
-    def _refreshed(self, ask: Ask, lifetime: Lifetime) -> None:
-        self._carry_out(self.session.refreshed(ask, lifetime, self.node.now()))
-
-    def _sub_refreshed(self, ask: Ask, verdict: tuple[str, Lifetime]) -> None:
-        channel, lifetime = verdict
-        self._carry_out(self.session.sub_refreshed(ask, channel, lifetime, self.node.now()))
+            then(self, ask, verdict)
