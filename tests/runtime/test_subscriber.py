@@ -6,7 +6,7 @@ from portcast.delivery import Batch, Loss, Policy, Standing
 from portcast.publication import Mark, Run
 from portcast.runtime.audience import Topic
 from portcast.runtime.encoder import EncodedRun
-from portcast.runtime.subscriber import CLOSE_RESTART, CLOSE_SLOW, Subscriber
+from portcast.runtime.subscriber import CLOSE_RESTART, CLOSE_SLOW, LOSSY, Subscriber
 from runtime_kit import LIMITS, FakeEncoding, FakeSink
 
 
@@ -204,6 +204,22 @@ class TestPolicy:
         subscriber.outbox.review(11.0)
         subscriber.demoted()
         assert (subscriber.outbox.standing, subscriber.outbox.behind) == (Standing.DEMOTED, 0)
+
+    @pytest.mark.parametrize("policy", sorted(LOSSY))
+    def test_one_that_needs_all_catches_up_instead_of_losing(
+        self, subscriber: Subscriber, hub: FakeHub, sink: FakeSink, policy: Policy
+    ) -> None:
+        """At once and later; ``disconnect`` loses nothing in silence and stays."""
+        offer(subscriber, batch(), policy=policy)
+        subscriber.need_all()
+        assert subscriber.outbox.policy == "catch_up"
+        offer(subscriber, batch(), policy=policy)
+        assert subscriber.outbox.policy == "catch_up"
+        sink.finish()
+        sink.finish()
+        offer(subscriber, batch(), policy="disconnect")
+        subscriber.need_all()
+        assert subscriber.outbox.policy == "disconnect"
 
     @pytest.mark.parametrize("policy", ["disconnect", "drop_newest", "drop_oldest"])
     def test_what_fits_is_queued(self, policy: Policy, subscriber: Subscriber, hub: FakeHub, sink: FakeSink) -> None:
