@@ -13,7 +13,7 @@ from starlette.websockets import WebSocketDisconnect
 from asgi_fakes import Message, Owner, Peer, Transport, texts, until
 from portcast.delivery import Batch
 from portcast.web import asgi_sink
-from portcast.web.asgi_sink import SLICE, AsgiSink
+from portcast.web.asgi_sink import MOST_ANSWERS, SLICE, AsgiSink
 
 pytestmark = pytest.mark.anyio
 
@@ -443,3 +443,97 @@ async def test_a_keepalive_that_is_not_taken_ends_the_connection() -> None:
         it.peer.may_take.clear()
         assert await it.ended() == "client left"
         assert it.transport.is_aborted
+
+
+# Answers, and what the client says
+
+
+async def test_answers_stand_after_the_batch_that_was_written_and_before_the_next() -> None:
+    """Whatever the server has taken of the batch when they come."""
+    async with run() as it:
+        it.peer.stops_after = 1
+        it.sink.write(texts("a", "b"))
+        await until(lambda: it.texts == ["a"], "half of it")
+        assert it.sink.write_now(texts("1", "2").items) is True
+        it.owner.sink, it.owner.next_batch = it.sink, texts("c")
+        it.peer.may_take.set()
+        await until(lambda: it.owner.drained == 2, "all of it")
+        assert it.texts == ["a", "b", "1", "2", "c"]
+
+
+async def test_answers_before_a_batch_come_before_it() -> None:
+    """Also those that still wait when it is written, and not those after it."""
+    async with run() as it:
+        it.peer.may_take.clear()
+        it.sink.write_now(texts("1", "2").items)
+        it.sink.write(texts("a"))
+        it.sink.write_now(texts("3").items)
+        it.peer.may_take.set()
+        await until(lambda: len(it.texts) == 4, "all of it")
+        assert it.texts == ["1", "2", "a", "3"]
+        assert it.owner.drained == 1
+
+
+async def test_many_answers_are_too_many_until_they_are_out() -> None:
+    """Also if most of them came while the first were being written; nothing is lost."""
+    async with run() as it:
+        it.peer.may_take.clear()
+        numbers = [str(number) for number in range(MOST_ANSWERS + 20)]
+        it.sink.write_now(texts(*numbers[:10]).items)
+        await until(lambda: len(it.sink._answers) == 9, "the first of them")
+        assert [it.sink.write_now(texts(one).items) for one in numbers[10:]] == [True] * 54 + [False] * 20
+        assert it.owner.drained == 0
+        it.peer.may_take.set()
+        await until(lambda: it.owner.drained, "the room")
+        assert it.texts == numbers
+        assert it.sink.write_now(texts("more").items) is True
+
+
+async def test_it_stays_full_until_it_has_said_otherwise() -> None:
+    """Who was told to wait waits for that."""
+    async with run() as it:
+        it.peer.may_take.clear()
+        assert it.sink.write_now(texts(*["x"] * MOST_ANSWERS).items) is False
+        await until(lambda: len(it.sink._answers) == MOST_ANSWERS - 1, "the first of them")
+        it.sink._answers.pop()
+        assert it.sink.write_now(texts("y").items) is False
+        it.peer.may_take.set()
+        await until(lambda: it.owner.drained, "the room")
+
+
+async def test_what_was_answered_comes_before_the_goodbye() -> None:
+    """An abandoned batch does not hold it up."""
+    async with run() as it:
+        it.peer.stops_after = 1
+        it.sink.write(texts("a", "b", "c"))
+        await until(lambda: it.texts == ["a"], "a part")
+        it.sink.write_now(texts("answer").items)
+        it.sink.close(3008, "slow")
+        it.peer.may_take.set()
+        await it.ended()
+        assert it.texts == ["a", "b", "answer"]
+        assert it.peer.sent[-1] == _farewell(3008, "slow")
+
+
+@pytest.mark.parametrize("code", [1012, 3001])
+async def test_one_that_shall_come_back_gets_all(code: int) -> None:
+    """Batch, answers, goodbye."""
+    async with run() as it:
+        it.sink.write(texts("a", "b"))
+        it.sink.write_now(texts("answer").items)
+        it.sink.close(code, "restarting")
+        await it.ended()
+        assert it.texts == ["a", "b", "answer"]
+
+
+async def test_what_the_client_says_is_handed_on() -> None:
+    """Text and bytes, as servers give them: one of them may be None."""
+    peer = Peer()
+    said: list[str | bytes] = []
+    sink = AsgiSink(peer.send, transport=None, farewell=_farewell)
+    sink.bind(Owner())
+    for message in ({"text": "a"}, {"bytes": b"b"}, {"text": None, "bytes": b"c"}, {"text": "", "bytes": None}):
+        peer.says({"type": "websocket.receive", **message})
+    peer.leaves()
+    assert await sink.run(peer.receive, said.append) == "client left"
+    assert said == ["a", b"b", b"c", ""]

@@ -177,6 +177,30 @@ async def test_a_full_transport_says_so_and_later_that_it_has_room() -> None:
         assert it.sink._poll_timer is None, "nobody looks at one that has room"
 
 
+async def test_answers_stand_where_they_were_written() -> None:
+    """Among batches, at once."""
+    async with run() as it:
+        it.sink.write(batch(b"a"))
+        assert it.sink.write_now([b"b", b"c"]) is True
+        it.sink.write(batch(b"d"))
+        assert it.pipe.written == [b"a", b"b", b"c", b"d"]
+
+
+async def test_a_transport_that_answers_fill_is_full_for_all() -> None:
+    """What is written all the same is kept, and the owner is told of room once."""
+    async with run() as it:
+        it.pipe.is_stuck = True
+        assert it.sink.write_now([b"x" * (HIGH_BYTES + 1)]) is False
+        assert it.sink.write(batch(b"y")) is False
+        assert it.sink.write_now([b"z"]) is False
+        it.pipe.buffered = 0
+        await until(lambda: it.owner.drained, "the room")
+        it.pipe.is_stuck = False
+        assert it.sink.write_now([b"!"]) is True
+        assert [one[:1] for one in it.pipe.written] == [b"x", b"y", b"z", b"!"]
+        assert it.owner.drained == 1
+
+
 def _looks(pipe: Pipe) -> list[int]:
     """Note each look at the buffer."""
     found: list[int] = []

@@ -338,6 +338,28 @@ async def test_write_says_when_to_wait_and_the_owner_when_to_go_on() -> None:
     assert it.protocol.write(batch(frame(TEXT, b"b"))) is True
 
 
+async def test_answers_stand_where_they_were_written() -> None:
+    """Among batches, at once; whether the transport is full is told as for a batch."""
+    it = await detached()
+    assert it.protocol.write(batch(frame(TEXT, b"a"))) is True
+    assert it.protocol.write_now([frame(TEXT, b"b"), frame(TEXT, b"c")]) is True
+    it.protocol.pause_writing()
+    assert it.protocol.write_now([frame(TEXT, b"d")]) is False
+    assert it.protocol.write(batch(frame(TEXT, b"e"))) is False
+    it.protocol.resume_writing()
+    assert it.owner.drained == 1
+    assert it.protocol.write_now([]) is True
+    assert it.wire.messages == ["a", "b", "c", "d", "e"]
+
+
+async def test_no_answer_follows_a_close() -> None:
+    """It would break the protocol (RFC 6455 §5.5.1)."""
+    it = await detached()
+    it.protocol.close(1000)
+    assert it.protocol.write_now([frame(TEXT, b"a")]) is False
+    assert it.wire.messages == []
+
+
 async def test_write_may_pause_at_once() -> None:
     """A transport calls `pause_writing` from within its own write."""
     it = await detached()

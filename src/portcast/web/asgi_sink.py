@@ -74,8 +74,10 @@ class AsgiSink:
         # What is being written, and how many of its items the server has taken that the owner does not know of.
         self._batch: Batch | None = None
         self._untold = 0
-        # What is not a publication: it goes between the items of a batch.
+        # What is not a publication: how much of it was there before the batch, and whether the owner waits for room.
         self._answers: deque[object] = deque()
+        self._answers_first = 0
+        self._is_full = False
         self._goodbye: Message | None = None
         self._is_removed = False
         self._wake: asyncio.Future[None] | None = None
@@ -94,6 +96,7 @@ class AsgiSink:
     def write(self, batch: Batch) -> bool:
         """See `Sink.write`; it is never done at once."""
         self._batch = batch
+        self._answers_first = len(self._answers)
         self._notify()
         return False
 
@@ -101,7 +104,9 @@ class AsgiSink:
         """See `Sink.write_now`."""
         self._answers.extend(items)
         self._notify()
-        return len(self._answers) < MOST_ANSWERS
+        # Until the owner is told otherwise, also if there is room again before that.
+        self._is_full = self._is_full or len(self._answers) >= MOST_ANSWERS
+        return not self._is_full
 
     @property
     def buffered(self) -> int:
@@ -182,7 +187,7 @@ class AsgiSink:
     async def _write_all(self) -> None:
         try:
             while self._goodbye is None:
-                if self._answers:
+                if self._answers and (self._batch is None or self._answers_first):
                     await self._write_answers()
                 elif self._batch is not None:
                     await self._write_batch(self._batch)
@@ -191,6 +196,8 @@ class AsgiSink:
             await self._write_answers()
             if self._batch is not None and not self._is_removed:
                 await self._write_batch(self._batch)
+            self._answers_first = len(self._answers)  # whatever is left of the batch, nobody writes it
+            await self._write_answers()
             assert self._goodbye is not None
             await self._stop_reading()
             await self._send(self._goodbye)
@@ -219,16 +226,17 @@ class AsgiSink:
             timer.cancel()
 
     async def _write_answers(self) -> None:
-        is_many = len(self._answers) >= MOST_ANSWERS
-        while self._answers:
+        """Write answers, those that came after the batch not before it."""
+        while self._answers and (self._batch is None or self._answers_first):
+            self._answers_first = max(0, self._answers_first - 1)
             await self._send(self._answers.popleft())  # type: ignore[arg-type]  # as those of a batch
-        if is_many and self._batch is None and self._owner is not None:
-            self._owner.on_drained()
+        if self._is_full and self._batch is None:
+            self._is_full = False
+            if self._owner is not None:
+                self._owner.on_drained()
 
     async def _write_batch(self, batch: Batch) -> None:
         for number, item in enumerate(batch.items, 1):
-            if self._answers:
-                await self._write_answers()
             await self._send(item)  # type: ignore[arg-type]  # our encodings make ASGI messages
             self._untold += 1
             if self._is_removed:
