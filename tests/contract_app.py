@@ -121,6 +121,35 @@ async def abort(peer: str) -> None:
     _find(peer).abort("test")
 
 
+def _answer(sink: object, text: str) -> list[object]:
+    """A text as what a sink writes."""
+    if type(sink) is AsgiSink:
+        return [{"type": "websocket.send", "text": text}]
+    return [frames([text.encode()])]
+
+
+@app.post("/control/mix")
+async def mix(peer: str, topic: str, number: int) -> None:
+    """Publish, flush and answer by turns, in one tick."""
+    it, node = _find(peer), gateway._running()
+    for index in range(number):
+        node.publish_nowait(topic, [f"publication {index}".encode()])
+        node.hub.flush()
+        it.sink.write_now(_answer(it.sink, f"answer {index}"))
+    node.publish_nowait(topic, [b"last"])
+
+
+@app.post("/control/answer")
+async def answer(peer: str, size: int, most: int) -> dict[str, int]:
+    """Answer until the sink wants no more; return how often that was."""
+    it = _find(peer)
+    for number in range(most):
+        if not it.sink.write_now(_answer(it.sink, f"{number} " + "x" * size)):
+            notes[it.id].append("answered")
+            return {"written": number + 1, "is_full": 1}
+    return {"written": most, "is_full": 0}
+
+
 @app.websocket("/interleaved")
 async def interleaved(websocket: WebSocket) -> None:
     """Send by ASGI and directly by turns."""

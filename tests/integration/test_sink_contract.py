@@ -335,6 +335,40 @@ def test_one_that_leaves_while_it_is_stuck(server: Server) -> None:
         assert ended["delivered"] + ended["dropped"] == published
 
 
+@pytest.mark.parametrize("is_deflated", [False, True], ids=["plain", "deflated"])
+def test_answers_keep_their_order_among_batches(server: Server, topic: str, is_deflated: bool) -> None:
+    """After what was written to the sink before them, and before what is written after them.
+
+    On plain ASGI the first publication is being written while the others come, so those wait in the outbox.
+    """
+    with server.client(topic, is_deflated=is_deflated) as client:
+        server.act("mix", client, topic=topic, number=100)
+        found = client.take(201)
+        assert [one for one in found if "answer" in str(one)] == [f"answer {number}" for number in range(100)]
+        publications = [f"publication {number}" for number in range(100)]
+        assert [one for one in found if "answer" not in str(one)] == [*publications, "last"]
+        assert found[0] == "publication 0"
+        assert found[-1] == "last"
+        if server.kind in ABORTS and server.sink != "AsgiSink":
+            assert found[:-1:2] == publications
+
+
+def test_a_sink_that_wants_no_more_answers(server: Server, topic: str) -> None:
+    """It says so, later that it has room, and loses nothing; publications go on behind them."""
+    with server.client(topic, receive_buffer=4096) as client:
+        query: dict[str, Any] = {"peer": client.address, "size": SIZE, "most": 5000}
+        said = server.http.post("/control/answer", params=query).json()
+        assert said["is_full"]
+        server.publish(topic, "behind")
+        found = client.take(said["written"] + 1)
+        assert _numbers(found[:-1]) == list(range(said["written"]))
+        assert found[-1] == "behind"
+        wait_until(lambda: "drained" in server.of(client)["notes"], "the room")
+        again = server.http.post("/control/answer", params={**query, "size": 1, "most": 1}).json()
+        assert again == {"written": 1, "is_full": 0}
+        assert client.take(1) == ["0 x"]
+
+
 @only(*(kind for kind in COMMANDS if kind.partition("-")[0] in SINKS))
 @pytest.mark.parametrize("is_deflated", [False, True], ids=["plain", "deflated"])
 def test_direct_writes_keep_their_order_among_asgi_sends(server: Server, is_deflated: bool) -> None:

@@ -489,6 +489,19 @@ async def test_many_answers_are_too_many_until_they_are_out() -> None:
         assert it.sink.write_now(texts("more").items) is True
 
 
+async def test_the_end_of_a_batch_tells_of_room_for_answers_too() -> None:
+    """They were written before it, so there is some."""
+    async with run() as it:
+        it.peer.may_take.clear()
+        assert it.sink.write_now(texts(*["x"] * MOST_ANSWERS).items) is False
+        it.sink.write(texts("batch"))
+        it.peer.may_take.set()
+        await until(lambda: it.owner.drained, "the end of the batch")
+        assert it.sink.write_now(texts("y").items) is True
+        await until(lambda: it.texts[-1] == "y", "the answer")
+        assert it.owner.drained == 1
+
+
 async def test_it_stays_full_until_it_has_said_otherwise() -> None:
     """Who was told to wait waits for that."""
     async with run() as it:

@@ -246,6 +246,7 @@ class AsgiSink:
                 await asyncio.sleep(0)
         self._batch = None
         self._untold = 0
+        self._is_full = len(self._answers) >= MOST_ANSWERS
         assert self._owner is not None, "bind comes first"
         self._owner.on_drained()
 
