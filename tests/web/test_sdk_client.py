@@ -314,6 +314,12 @@ class TestMalformed:
         client.it.on_message(data)
         assert client.code == 3501
 
+    async def test_a_message_that_is_too_big(self) -> None:
+        """1009; it is not even read."""
+        client = World().connected()
+        client.it.on_message(" " * 65_537)
+        assert client.sink.closed == [(1009, "message too big")]
+
     async def test_a_command_before_connect(self) -> None:
         """3501 (reference: B.0)."""
         world = World()

@@ -57,6 +57,9 @@ Then = Callable[["SdkClient", Ask, T], None]
 SLICE_S = 0.005
 """How long commands of one client are carried out before the loop gets a turn."""
 
+CLOSE_TOO_BIG = 1009
+"""RFC 6455 §7.4.1, as the reference server closes."""
+
 MOST_REPLIES = 64
 """Replies that are collected for one frame."""
 
@@ -116,6 +119,9 @@ class SdkClient:
     def on_message(self, data: str | bytes) -> None:
         """Take a frame of the client."""
         if self.session.is_ended:
+            return
+        if len(data) > self.node.max_message_bytes:
+            self.subscriber.close(CLOSE_TOO_BIG, "message too big")
             return
         try:
             commands = self.wire.decode(data)

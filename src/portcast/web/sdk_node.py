@@ -48,7 +48,9 @@ def common_of(run: Run) -> PublicationMessage:
 class SdkNode:
     """See the top of the module."""
 
-    def __init__(self, node: Node, access: Access, options: SessionOptions, emit: Emit) -> None:
+    def __init__(
+        self, node: Node, access: Access, options: SessionOptions, emit: Emit, *, max_message_bytes: int = 65_536
+    ) -> None:
         """Prepare without clients.
 
         Args:
@@ -56,7 +58,9 @@ class SdkNode:
             access: the rules of the app.
             options: of every session; ``accepts_messages`` is the rules' to say.
             emit: takes what happens.
+            max_message_bytes: largest message of a client. A server may take larger ones, uvicorn 16 MiB by itself.
         """
+        self.max_message_bytes = max_message_bytes
         self.hub = node.hub
         self.broker = node.broker
         self.now = node.now

@@ -35,10 +35,11 @@ def session_options(version: str, http: HttpOptions, *, accepts_messages: bool =
 class _SdkNodes:
     """Makes the `SdkNode` of each node that runs, one after the other."""
 
-    def __init__(self, node: NodeOf, access: AccessOf, options: SessionOptions, emit: Emit) -> None:
+    def __init__(self, node: NodeOf, access: AccessOf, options: SessionOptions, http: HttpOptions, emit: Emit) -> None:
         self._node = node
         self._access = access
         self._options = options
+        self._http = http
         self._emit = emit
         self._current: SdkNode | None = None
 
@@ -48,7 +49,9 @@ class _SdkNodes:
         if node is None:
             return None
         if self._current is None or self._current.hub is not node.hub:
-            self._current = SdkNode(node, self._access(), self._options, self._emit)
+            self._current = SdkNode(
+                node, self._access(), self._options, self._emit, max_message_bytes=self._http.max_message_bytes
+            )
         return self._current
 
 
@@ -56,7 +59,7 @@ def add_sdk_routes(
     router: APIRouter, node: NodeOf, access: AccessOf, session: SessionOptions, http: HttpOptions, emit: Emit
 ) -> None:
     """Add ``/connection/websocket``, ``/connection/http_stream``, ``/connection/sse`` and ``/emulation``."""
-    nodes = _SdkNodes(node, access, session, emit)
+    nodes = _SdkNodes(node, access, session, http, emit)
     websocket = SdkWebSocketEndpoint(nodes.ready, session, http)
     router.add_api_websocket_route("/connection/websocket", websocket.serve, name="centrifuge")
     add_sdk_http(router, nodes.ready, http)

@@ -1,8 +1,8 @@
 """``WS /connection/websocket``: the Centrifuge client protocol for SDKs, through any of the three sinks.
 
 JSON or Protobuf by subprotocol or query (`portcast.centrifuge.format`). Close codes are those of
-`portcast.centrifuge.codes`; 1013 before the node is ready; a page of a foreign origin is refused with 403 before the
-handshake.
+`portcast.centrifuge.codes`; 1013 before the node is ready, 3506 for Protobuf where it is not installed, 1009 for a
+message that is too big; a page of a foreign origin is refused with 403 before the handshake.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from dataclasses import replace
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket
 
+from portcast.centrifuge import codes
 from portcast.centrifuge.format import choose_format, wants_native_ping
 from portcast.centrifuge.options import SessionOptions
 from portcast.config import HttpOptions
+from portcast.errors import MissingDependencyError
 from portcast.web.asgi_sink import AsgiSink
 from portcast.web.origin import is_allowed_origin
 from portcast.web.peer import peer_of
@@ -52,6 +54,12 @@ class SdkWebSocketEndpoint:
         node = self._node()
         if node is None:
             await websocket.send(farewell(CLOSE_TRY_AGAIN, "the server is not ready"))
+            return
+        try:
+            wire(choice.format, "frames")
+        except MissingDependencyError:
+            code, reason = codes.INAPPROPRIATE_PROTOCOL.code, "protobuf is not installed on this server"
+            await websocket.send(farewell(code, reason))
             return
         options = self._native_ping if wants_native_ping(websocket.query_params) else self._session
         scope = websocket.scope
@@ -97,6 +105,6 @@ async def run_client(client: SdkClient, sink: AsgiSink, websocket: WebSocket) ->
 
 
 def _request_of(scope: Scope) -> HTTPConnection:
-    """Return what the app's functions see of the request, without the parts that keep the connection alive."""
-    kept = {key: value for key, value in scope.items() if key not in ("extensions", "fastapi_inner_astack")}
+    """Return what the app's functions see of the request, without the parts that keep connection and call alive."""
+    kept = {key: value for key, value in scope.items() if key != "extensions" and not key.startswith("fastapi_")}
     return HTTPConnection(kept)
