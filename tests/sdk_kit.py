@@ -430,6 +430,12 @@ class SdkWebSocket:
                 self._replies += [json.loads(line) for line in message.split("\n")]
         return self._replies.pop(0)
 
+    def raw(self, data: Any) -> bytes:
+        """Return the data of a publication with deltas as bytes: JSON has it as text, and Protobuf was read as JSON."""
+        if isinstance(data, bytes):
+            return data
+        return data.encode() if isinstance(data, str) else json.dumps(data, separators=(",", ":")).encode()
+
     def take(self, number: int) -> list[Any]:
         """Return so many replies, without pings."""
         found: list[Any] = []

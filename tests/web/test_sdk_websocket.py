@@ -241,6 +241,5 @@ async def test_what_the_rules_see_of_the_request() -> None:
 
 async def test_a_client_that_breaks_the_rules() -> None:
     """Is closed with the code, which its server sends."""
-    async with started_node() as running:
-        async with Serving(running).connected(scope(), "nonsense") as peer:
-            assert peer.sent[-1] == {"type": "websocket.close", "code": 3501, "reason": "bad request"}
+    async with started_node() as running, Serving(running).connected(scope(), "nonsense") as peer:
+        assert peer.sent[-1] == {"type": "websocket.close", "code": 3501, "reason": "bad request"}
