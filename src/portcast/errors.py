@@ -3,13 +3,14 @@
 ====================  ======================================================================
 whose fault           class
 ====================  ======================================================================
-the caller            `ConfigurationError`, `TopicError`, `TagError`, `DeviceIdError` (or the peer), `DeviceUnknown`
+the caller            `ConfigurationError`, `TopicError`, `TagError`, `DeviceIdError` (or the peer), `DeviceUnknown`,
+                      `ProtocolUnknown`
 the peer              `FramingError` (ends the connection), `CodecError` and `FieldError` (cost one frame),
                       `CentrifugeError` (ends the connection of an SDK client with code 3501), `DeltaError`,
                       `TagFilterError`, `TokenInvalid`, `TokenExpired`
 the app, of a client  `Refuse`, `DisconnectClient`: raised by hooks to say no
 the environment       `ListenError`, `SnapshotError`, `BrokerUnavailable`, `MissingDependencyError`,
-                      `CommandQueueFull`
+                      `CommandQueueFull`, `CommandFailed`
 ====================  ======================================================================
 
 Each exception keeps its facts as attributes and builds its sentence from them: what was expected, what came, what
@@ -206,6 +207,40 @@ class CommandQueueFull(PortcastError):
         self.device_id = device_id
         self.limit = limit
         super().__init__(f"{limit} commands wait for device {device_id!r} already; cancel some or wait for it")
+
+
+class CommandFailed(PortcastError):
+    """A command ended without an answer that says yes.
+
+    Attributes:
+        device_id: whom it was for.
+        command_id: which.
+        state: how it ended: ``refused``, ``timed_out``, ``unknown``, ``expired``, ``cancelled`` or ``displaced`` (see
+            `portcast.devices.CommandState`).
+        answer: what the device said, if it refused.
+    """
+
+    def __init__(self, device_id: str, command_id: str, state: str, answer: object = None) -> None:
+        self.device_id = device_id
+        self.command_id = command_id
+        self.state = state
+        self.answer = answer
+        super().__init__(f"command {command_id} to device {device_id!r}: {state.replace('_', ' ')}")
+
+
+class ProtocolUnknown(PortcastError, LookupError):
+    """A device was never connected, and several listeners could be the one that it will come to.
+
+    Attributes:
+        device_id: which device.
+    """
+
+    def __init__(self, device_id: str) -> None:
+        self.device_id = device_id
+        super().__init__(
+            f"device {device_id!r} was never connected, so it is not known how commands are written to it; "
+            "wait for its first connection"
+        )
 
 
 class ListenError(PortcastError, OSError):

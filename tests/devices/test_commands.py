@@ -72,6 +72,19 @@ class TestWriting:
         assert written(it.connected(A, 5.0)) == [1, 2, 3]
         assert it.next_deadline() == 15.0
 
+    def test_whether_an_answer_may_come(self) -> None:
+        """In time or late, not for what waits to be written."""
+        it = commands(settle_s=5, timeout_s=1)
+        it.submit(command(1), 0.0)
+        assert not it.awaits(A)
+        it.connected(A, 0.0)
+        assert it.awaits(A)
+        it.expire(1.0)
+        assert it.awaits(A)
+        it.expire(6.0)
+        assert not it.awaits(A)
+        assert not it.awaits(B)
+
     def test_the_window_of_commands_in_flight(self) -> None:
         """The next is written when one has ended."""
         it = commands(max_in_flight=2)

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 
+from portcast.codecs import BinaryModel, UInt8
 from portcast.errors import ConfigurationError
 from portcast.runtime import DeviceProtocol, DeviceSettings, one_at_a_time
+from portcast.runtime.device_protocol import Outgoing
 
 
 def _who(message: Any) -> str | None:
@@ -37,3 +39,22 @@ def test_what_cannot_work_is_refused(values: dict[str, Any], key: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         DeviceProtocol(**values)
     assert caught.value.key == key
+
+
+class Blink(BinaryModel):
+    times: Annotated[int, UInt8()]
+
+
+def test_frames_of_commands() -> None:
+    """Without `write=` there is a plain way for everything."""
+    plain = DeviceProtocol()
+    assert [plain.frame(one, 1) for one in (b"\x00", "ü", Blink(times=3), {"a": 1})] == [
+        b"\x00",
+        "ü".encode(),
+        b"\x03",
+        b'{"a":1}',
+    ]
+    own = DeviceProtocol(identify=_who, write=lambda value, number: b"%d" % number)
+    assert own.frame("x", 7) == b"7"
+    outgoing = Outgoing("x", b"x", plain)
+    assert [outgoing.frame_for(one, 7) for one in (None, plain, own)] == [b"x", b"x", b"7"]

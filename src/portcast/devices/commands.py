@@ -210,6 +210,11 @@ class Commands:
         self._tidy(device_id, lane)
         return log.step()
 
+    def awaits(self, device_id: DeviceId) -> bool:
+        """Return True if an answer of this device may come now, in time or late."""
+        lane = self._lanes.get(device_id)
+        return lane is not None and bool(lane.in_flight or lane.settling)
+
     def next_deadline(self) -> float | None:
         """Return when `expire` is to be called next; None if nothing waits."""
         return self._deadlines.next()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from portcast.devices import DeviceInfo, DeviceStatus
-from portcast.errors import DeviceUnknown
+from portcast.devices import Change, CommandState, DeviceInfo, DeviceStatus
+from portcast.errors import CommandFailed, DeviceUnknown
+from portcast.runtime.device_submission import Submission
 from portcast.types import DeviceId
 
 if TYPE_CHECKING:
@@ -22,14 +24,16 @@ class Device:
         id: its id.
         connections: those on which it said who it is and that have not ended, oldest first.
         protocol: how its newest connection speaks; None if it never had one.
+        newcomer: the task that handles the first message of its newest connection; None once that is done.
     """
 
-    __slots__ = ("_directory", "connections", "id", "protocol")
+    __slots__ = ("_directory", "connections", "id", "newcomer", "protocol")
 
     def __init__(self, device_id: DeviceId, directory: DeviceDirectory) -> None:
         self.id = device_id
         self.connections: tuple[Connection, ...] = ()
         self.protocol: DeviceProtocol | None = None
+        self.newcomer: asyncio.Task[Any] | None = None
         self._directory = directory
 
     def __repr__(self) -> str:
@@ -69,6 +73,77 @@ class Device:
             DeviceUnknown: it was forgotten meanwhile.
         """
         self._directory.roster.tag(self.id, {**self.tags, **tags})
+
+    async def request(
+        self,
+        command: object,
+        *,
+        timeout: float | None = None,
+        lifetime: float | None = None,
+        idempotent: bool = False,
+        deduplication: str = "",
+    ) -> Any:
+        """Send a command and return the device's answer: the message that was recognised as one.
+
+        Cancelled, a command that was not written is not written; one that was goes on without you. A handler may ask
+        the device whose message it handles.
+
+        Args:
+            command: what ``write=`` of its listener makes a frame of.
+            timeout: seconds for the answer, from writing; None: as `portcast.CommandOptions.timeout_s` says.
+            lifetime: seconds that it may wait for a device that is away, or busy with others; None: as long as the
+                timeout, because somebody waits; 0: the device must take it at once.
+            idempotent: it may be written again if the connection is lost before the answer.
+            deduplication: it takes the place of a command with the same key that was not written yet.
+
+        Raises:
+            CommandFailed: it ended otherwise; says how.
+            CommandQueueFull: as many wait already as may.
+            ProtocolUnknown: the device never came, and nobody knows how it will speak.
+            CodecError: the command cannot be expressed.
+        """
+        commands = self._directory.commands
+        if lifetime is None:
+            lifetime = commands.options.timeout_s if timeout is None else timeout
+        submission = Submission(command, True, timeout, lifetime, idempotent, deduplication)
+        self._allow_own_handler()
+        change = await commands.submit(self, submission)
+        try:
+            end = await commands.wait_end(change)
+        except asyncio.CancelledError:
+            commands.cancel(change.command.command_id)
+            raise
+        if end.state is not CommandState.ANSWERED:
+            raise CommandFailed(self.id, end.command.command_id, end.state.value, end.answer)
+        return end.answer
+
+    async def send(self, command: object, *, lifetime: float | None = None, deduplication: str = "") -> Change:
+        """Send a command to which no answer is expected.
+
+        Waits only while the device does not take what was sent to it; cancelled then, nothing is sent.
+
+        Args:
+            command: as for `request`.
+            lifetime: seconds that it may wait for a device that is away; None: as `portcast.CommandOptions.lifetime_s`
+                says; 0: the device must be there.
+            deduplication: as for `request`.
+
+        Returns:
+            Its state: delivered, queued, or expired if ``lifetime`` is 0 and the device is not there.
+
+        Raises:
+            CommandQueueFull: as many wait already as may.
+            ProtocolUnknown: as for `request`.
+            CodecError: the command cannot be expressed.
+        """
+        self._allow_own_handler()
+        submission = Submission(command, False, None, lifetime, deduplication=deduplication)
+        return await self._directory.commands.submit(self, submission)
+
+    def _allow_own_handler(self) -> None:
+        """Let the handler of the first message write before that is acknowledged: it would wait for itself."""
+        if self.newcomer is not None and self.newcomer is asyncio.current_task():
+            self._directory.ready(self)
 
     def approve(self) -> None:
         """Make it known; if it was quarantined, its messages are handled from now on."""

@@ -14,8 +14,8 @@ Presence is published on ``$devices/<id>/status`` whenever a device's status or 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Literal, Protocol
+from collections.abc import Callable
+from typing import Literal
 
 from portcast.devices import (
     Accepted,
@@ -29,8 +29,10 @@ from portcast.devices import (
 )
 from portcast.errors import DeviceUnknown
 from portcast.events import DeviceAttached, DeviceDetached, DeviceRejected, Emit
+from portcast.runtime.clock import Clock
 from portcast.runtime.connection import Connection
 from portcast.runtime.device import Device
+from portcast.runtime.device_commands import DeviceCommands, Publish
 from portcast.runtime.device_json import status_json
 from portcast.runtime.device_protocol import DeviceProtocol, DeviceSettings
 from portcast.types import DeviceId, ListenerName
@@ -38,36 +40,20 @@ from portcast.types import DeviceId, ListenerName
 STATUS_TOPICS = "$devices/+/status"
 """The topics of presence; each keeps its last value."""
 
-Publish = Callable[[str, Sequence[bytes]], object]
-
-
-class Reach(Protocol):
-    """Who is told that a device can be written to, or not any longer."""
-
-    def connected(self, device: Device) -> None:
-        """Note that it can."""
-        ...
-
-    def disconnected(self, device: Device) -> None:
-        """Note that it cannot; it may be `connected` again at once, by another connection."""
-        ...
-
-    def forgotten(self, device_id: DeviceId) -> None:
-        """Note that it is no device any more."""
-        ...
-
 
 class DeviceDirectory:
     """See the theory on top of the module.
 
     Attributes:
         roster: who is there. Ask it, and change nothing.
+        commands: what is asked of them.
         dropped: messages of quarantined devices, which went nowhere.
     """
 
     def __init__(
         self,
         settings: DeviceSettings,
+        commands: DeviceCommands,
         *,
         publish: Publish,
         now: Callable[[], float],
@@ -78,6 +64,7 @@ class DeviceDirectory:
 
         Args:
             settings: what the application says of its devices.
+            commands: is told who can be written to.
             publish: publishes on a topic.
             now: monotonic seconds.
             unix_time: turns them into Unix seconds.
@@ -88,23 +75,19 @@ class DeviceDirectory:
             ConfigurationError: more are announced than there may be.
         """
         self.roster = Roster(settings.options)
+        self.commands = commands
         self.dropped = 0
         self._settings = settings
         self._publish = publish
         self._now = now
         self._unix_time = unix_time
         self._emit = emit
-        self._reach: list[Reach] = []
         self._devices: dict[DeviceId, Device] = {}
         self._windows: dict[DeviceId, RedeliveryWindow] = {}
         # Those that wait for approval and have a connection; nearly always empty.
         self._quarantined: set[DeviceId] = set()
         for device_id, tags in settings.known.items():
             self.roster.preload(validate_device_id(device_id), tags)
-
-    def tell(self, reach: Reach) -> None:
-        """Tell somebody of devices that come within reach and leave it."""
-        self._reach.append(reach)
 
     def find(self, device_id: str) -> Device:
         """Return a device by its id.
@@ -193,7 +176,7 @@ class DeviceDirectory:
         device = self.find(device_id)
         before = device.connections
         if attachment.replaced:
-            self._unreach(device)
+            self.commands.disconnected(device)
             device.connections = ()
             for old in before:
                 if old.device is device:
@@ -221,8 +204,7 @@ class DeviceDirectory:
     def ready(self, device: Device) -> None:
         """Note that a device's newest connection can be written to, as its first message has been handled."""
         if device.connections and device.id not in self._quarantined:
-            for one in self._reach:
-                one.connected(device)
+            self.commands.connected(device)
 
     def lost(self, connection: Connection) -> None:
         """Note that a connection's socket is gone."""
@@ -235,17 +217,13 @@ class DeviceDirectory:
         is_offline = self.roster.detach_device(device.id, connection.id, self._now())
         device.connections = tuple(one for one in device.connections if one is not connection)
         if was_newest:
-            self._unreach(device)
+            self.commands.disconnected(device)
             self.ready(device)
         if not device.connections:
             self._quarantined.discard(device.id)
             self._emit(DeviceDetached(device.id, connection.id, ListenerName(connection.listener)))
         if is_offline or was_newest:
             self._publish_status(device.id)
-
-    def _unreach(self, device: Device) -> None:
-        for one in self._reach:
-            one.disconnected(device)
 
     def heard(self, device: Device, payload_bytes: int, at: float) -> None:
         """Count a message."""
@@ -292,10 +270,22 @@ class DeviceDirectory:
         self._devices.pop(device_id, None)
         self._windows.pop(device_id, None)
         self._quarantined.discard(device_id)
-        for one in self._reach:
-            one.forgotten(device_id)
+        self.commands.forgotten(device_id)
 
     def _publish_status(self, device_id: DeviceId) -> None:
         info = self.roster.get(device_id)
         if info is not None:
             self._publish(f"$devices/{device_id}/status", (status_json(info, self._unix_time(self._now())),))
+
+
+def make_directory(
+    settings: DeviceSettings,
+    clock: Clock,
+    *,
+    publish: Publish,
+    unix_time: Callable[[float], float],
+    emit: Emit,
+) -> DeviceDirectory:
+    """Return the directory of a node, with its commands; otherwise as `DeviceDirectory`."""
+    commands = DeviceCommands(settings.commands, clock=clock, publish=publish, unix_time=unix_time, emit=emit)
+    return DeviceDirectory(settings, commands, publish=publish, now=clock.time, unix_time=unix_time, emit=emit)

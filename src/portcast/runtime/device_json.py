@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 from portcast.devices import Change, DeviceInfo
+from portcast.runtime.device_protocol import Outgoing
 
 
 def presentable(value: object) -> Any:
@@ -48,14 +49,14 @@ def status_json(info: DeviceInfo, since: float) -> bytes:
 
 def change_body(change: Change, unix_time: Callable[[float], float]) -> dict[str, Any]:
     """Return a command in one of its states; times are Unix seconds."""
-    command = change.command
+    command, payload = change.command, change.command.payload
     return {
         "id": command.command_id,
         "device": command.device_id,
         "state": change.state.value,
         "at": round(unix_time(change.at), 3),
         "is_end": change.is_end,
-        "command": presentable(command.payload),
+        "command": presentable(payload.value if isinstance(payload, Outgoing) else payload),
         "answer": presentable(change.answer),
     }
 

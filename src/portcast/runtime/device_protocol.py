@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from portcast.codecs import BinaryModel, encode_value
 from portcast.devices import CommandOptions, DeviceOptions, RedeliveryOptions
 from portcast.errors import ConfigurationError
 from portcast.runtime.device_replies import Replies
@@ -40,7 +41,7 @@ class DeviceProtocol:
         redelivery_key: returns what a message is recognised by when the device sends it again; None if it cannot be.
         replies: how answers to commands are recognised; without it, commands can be sent but not answered.
         write: returns the frame of a command, from its value and its correlation; without it, bytes are written as
-            they are, text as UTF-8, and anything else by the listener's codec.
+            they are, text as UTF-8, a `BinaryModel` as its bytes, and anything else as JSON.
 
     Raises:
         ConfigurationError: a value cannot work, or needs ``identify`` beside it.
@@ -66,6 +67,36 @@ class DeviceProtocol:
         for name in ("redelivery_key", "replies", "write"):
             if getattr(self, name) is not None and self.identify is None:
                 raise ConfigurationError(name, "it needs to know the device", "say who it is: identify=…")
+
+    def frame(self, value: object, correlation: Hashable) -> bytes:
+        """Return the frame of a command.
+
+        Raises:
+            CodecError: the value cannot be expressed.
+            Exception: what ``write`` raised.
+        """
+        if self.write is not None:
+            return self.write(value, correlation)
+        return value.to_bytes() if isinstance(value, BinaryModel) else encode_value(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """The payload of a command.
+
+    Attributes:
+        value: as it was submitted.
+        frame: what is written.
+        protocol: that made the frame.
+    """
+
+    value: object
+    frame: bytes
+    protocol: DeviceProtocol
+
+    def frame_for(self, protocol: DeviceProtocol | None, correlation: Hashable) -> bytes:
+        """Return the frame in a protocol, made anew if the device came back on a listener that speaks another."""
+        return self.frame if protocol in (None, self.protocol) else protocol.frame(self.value, correlation)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ Identity by address, by client certificate and by PROXY header belongs into `Dev
 
 from __future__ import annotations
 
+import asyncio
+
 from portcast.devices import Delivery, RedeliveryWindow, validate_device_id
 from portcast.errors import CodecError, ConnectionClosedError, DeviceIdError
 from portcast.runtime.connection import Connection
@@ -46,10 +48,30 @@ class DeviceHandler:
         self.directory = directory
         self.needs_device = needs_device
         self._handler = handler
+        if protocol.identify is not None:
+            directory.commands.speak(protocol)
 
     def session(self, connection: Connection) -> DeviceSession:
         """Return a fresh session for one connection."""
         return DeviceSession(self, self._handler.session(connection), connection)
+
+    def take_answer(self, frame: bytes, connection: Connection) -> bool:
+        """Return True if a frame was the answer of the connection's device to a command, which has ended then.
+
+        For frames that come while a message before them is still being handled.
+        """
+        session = self.session(connection)
+        try:
+            message = session.decode(frame)
+        except Exception:  # noqa: BLE001 - it goes the ordinary way, and is refused there
+            return False
+        device = connection.device
+        if device is None or session.device_id != device.id:
+            return False
+        is_answer = self.directory.commands.answered(device, self.protocol, message)
+        if is_answer:
+            self.directory.heard(device, len(frame), connection.received_at)
+        return is_answer
 
 
 class DeviceSession:
@@ -59,7 +81,16 @@ class DeviceSession:
     connection and in the directory.
     """
 
-    __slots__ = ("_connection", "_device_id", "_directory", "_frame_bytes", "_handler", "_is_plain", "_session")
+    __slots__ = (
+        "_connection",
+        "_directory",
+        "_frame_bytes",
+        "_handler",
+        "_has_replies",
+        "_is_plain",
+        "_session",
+        "device_id",
+    )
 
     def __init__(self, handler: DeviceHandler, session: Session, connection: Connection) -> None:
         protocol = handler.protocol
@@ -67,9 +98,10 @@ class DeviceSession:
         self._directory = handler.directory
         self._session = session
         self._connection = connection
-        self._is_plain = not (protocol.ack or protocol.nack or protocol.redelivery_key or protocol.replies)
+        self._has_replies = protocol.replies is not None
+        self._is_plain = not (protocol.ack or protocol.nack or protocol.redelivery_key)
         # Of the message that was decoded last, which is handled next.
-        self._device_id: DeviceId | None = None
+        self.device_id: DeviceId | None = None
         self._frame_bytes = 0
 
     async def open(self) -> None:
@@ -100,16 +132,16 @@ class DeviceSession:
         text = protocol.identify(message)
         device = self._connection.device
         if device is not None and (text == device.id or (text is None and protocol.identity == "connection")):
-            self._device_id = device.id
+            self.device_id = device.id
         elif text is not None:
             try:
-                self._device_id = validate_device_id(text)
+                self.device_id = validate_device_id(text)
             except DeviceIdError as error:
                 raise CodecError("identity", str(error)) from error
         elif handler.needs_device:
             raise CodecError("identity", f"the message names no device, and {handler.name} asks for one")
         else:
-            self._device_id = None
+            self.device_id = None
         return message
 
     async def handle(self, message: object) -> object:
@@ -120,7 +152,7 @@ class DeviceSession:
         Raises:
             Exception: whatever the handler, a dependency or one of the protocol's functions raised.
         """
-        device_id, connection = self._device_id, self._connection
+        device_id, connection = self.device_id, self._connection
         if device_id is None:
             connection.device = None
             return await self._work(message, None)
@@ -138,9 +170,11 @@ class DeviceSession:
         device = await directory.enter(connection, self._handler.protocol, device_id)
         if device is None:
             return None
+        device.newcomer = asyncio.current_task()
         try:
             return await self._handle_of(message, device)
         finally:
+            device.newcomer = None
             if connection in device.connections:
                 directory.ready(device)
 
@@ -149,6 +183,8 @@ class DeviceSession:
         directory.heard(device, self._frame_bytes, self._connection.received_at)
         if directory.is_quarantined(device):
             directory.dropped += 1
+            return None
+        if self._has_replies and directory.commands.answered(device, self._handler.protocol, message):
             return None
         if self._is_plain:
             return await self._session.handle(message)

@@ -16,7 +16,8 @@ from portcast.listen_url import ListenerConfig
 from portcast.publication import Meta, Position
 from portcast.runtime.connection import Connection
 from portcast.runtime.consumer import Consumer
-from portcast.runtime.device_directory import DeviceDirectory
+from portcast.runtime.device_directory import make_directory
+from portcast.runtime.device_inbox import DeviceInbox
 from portcast.runtime.device_protocol import DeviceProtocol, DeviceSettings
 from portcast.runtime.device_session import DeviceHandler
 from portcast.runtime.drain import abort_all, drain
@@ -106,12 +107,8 @@ class Node:
             emit=emit,
         )
         broker.bind(self.hub.deliver)
-        self.devices = DeviceDirectory(
-            devices or DeviceSettings(),
-            publish=self.publish_nowait,
-            now=self._now,
-            unix_time=self.unix_time,
-            emit=emit,
+        self.devices = make_directory(
+            devices or DeviceSettings(), loop, publish=self.publish_nowait, unix_time=self.unix_time, emit=emit
         )
         self.registry.when_lost(self.devices.lost)
         self.listeners = [self._listener(plan) for plan in plans]
@@ -136,9 +133,11 @@ class Node:
         config, handler = plan.config, plan.handler
         if handler is None:
             return lambda connection: RelayConsumer(connection, config.topic, self.publish_nowait, self.hub)
+        inbox: type[InboxConsumer] = InboxConsumer
         if plan.protocol is not None:
             handler = DeviceHandler(handler, plan.protocol, self.devices, needs_device=plan.needs_device)
-        return lambda connection: InboxConsumer(
+            inbox = DeviceInbox if plan.protocol.replies is not None else InboxConsumer
+        return lambda connection: inbox(
             connection,
             handler,
             limit=config.options.inbox,
@@ -236,5 +235,6 @@ class Node:
             await asyncio.wait([self._drain])
             raise
         finally:
+            self.devices.commands.close()
             await self.broker.stop()
             self.state = "stopped"
