@@ -16,6 +16,8 @@ import click
 
 from portcast import __version__
 from portcast.cli.check import check
+from portcast.cli.devices import command as send_command
+from portcast.cli.devices import devices
 from portcast.cli.send import send
 from portcast.cli.serve import serve
 from portcast.cli.simulate import simulate
@@ -42,8 +44,8 @@ def version() -> None:
     click.echo(f"portcast {__version__}")
 
 
-for command in (serve, check, tail, send, simulate):
-    portcast.add_command(command)
+for one in (serve, check, tail, send, simulate, devices, send_command):
+    portcast.add_command(one)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

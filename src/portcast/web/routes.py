@@ -10,6 +10,7 @@ from fastapi.responses import StreamingResponse
 
 from portcast.config import HttpOptions
 from portcast.web.api import add_connections, add_health, add_publishing, add_slow_consumers, add_topics
+from portcast.web.devices import add_devices
 from portcast.web.events import EventStream, event_stream
 from portcast.web.models import Problem
 from portcast.web.page import add_page
@@ -29,6 +30,7 @@ def add_routes(router: APIRouter, node: NodeOf, options: HttpOptions, *, version
     add_publishing(router, node, options)
     add_connections(router, node, version)
     add_slow_consumers(router, node)
+    add_devices(router, node, options)
     add_health(router, node)
     if has_page:
         add_page(router)

@@ -1,0 +1,75 @@
+"""One request to the HTTP API of a running gateway."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from typing import Any
+from urllib.parse import urlsplit
+
+from portcast.errors import ConfigurationError, PortcastError
+from portcast.observability import escape
+
+ANSWER_S = 10.0
+"""For a gateway to answer; one that is there does within milliseconds."""
+
+
+def call(url: str, method: str, path: str, body: Mapping[str, Any] | None = None, *, patience_s: float = 0.0) -> Any:
+    """Return the JSON that a gateway answers.
+
+    Args:
+        url: ``http://HOST:PORT``, with the prefix under which the gateway is embedded, if any; ``https`` and a bare
+            ``HOST:PORT`` will do.
+        method: of HTTP.
+        path: under the prefix, percent-encoded, with its query.
+        body: sent as JSON.
+        patience_s: how much longer than `ANSWER_S` the answer may take.
+
+    Raises:
+        ConfigurationError: ``url`` is not such a URL.
+        PortcastError: there is no gateway, or it refuses; the message says why.
+    """
+    connection, prefix = _connection(url, ANSWER_S + patience_s)
+    payload = None if body is None else json.dumps(body).encode("utf-8", "surrogatepass")
+    headers = {"content-type": "application/json"} if body is not None else {}
+    try:
+        connection.request(method, prefix + path, payload, headers)
+        response = connection.getresponse()
+        text = response.read()
+    except TimeoutError as error:
+        raise PortcastError(f"{url}: it does not answer") from error
+    except ConnectionRefusedError as error:
+        raise PortcastError(f"{url}: nothing listens there; is `portcast serve` running?") from error
+    except HTTPException as error:
+        raise PortcastError(f"{url}: it does not speak HTTP; is it a device port?") from error
+    except OSError as error:
+        raise PortcastError(f"{url}: {escape(error.strerror or str(error)).lower()}") from error
+    finally:
+        connection.close()
+    return _answer(url, response.status, text)
+
+
+def _connection(url: str, timeout_s: float) -> tuple[HTTPConnection, str]:
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        port = parts.port
+    except ValueError as error:
+        raise ConfigurationError(f"--url {url}", f"is not a URL ({error})", "write http://HOST:PORT") from error
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ConfigurationError(f"--url {url}", "is not the URL of a gateway", "write http://HOST:PORT")
+    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+    return kind(parts.hostname, port, timeout=timeout_s), parts.path.rstrip("/")
+
+
+def _answer(url: str, status: int, text: bytes) -> Any:
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        answer = None
+    if status < 300 and answer is not None:
+        return answer
+    detail = answer.get("detail") if isinstance(answer, dict) else None
+    if isinstance(detail, str):
+        raise PortcastError(f"{url}: {escape(detail)}")
+    raise PortcastError(f"{url}: answered {status}; is this a gateway's address?")

@@ -1,0 +1,92 @@
+"""``portcast devices`` and ``portcast command``: who the devices of a running gateway are, and asking one of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from portcast.cli.api_client import call
+from portcast.cli.numbers import FiniteRange
+from portcast.observability import escape
+
+PAGE = 1000
+"""Devices asked for at a time, as many as the API gives."""
+MOST_WAIT_S = 60.0
+"""As long as the API waits."""
+
+_GOOD = frozenset({"answered", "delivered", "queued", "written"})
+"""States of a command after which the exit status is 0."""
+
+_url = click.option(
+    "--url", default="http://127.0.0.1:8000", show_default=True, metavar="URL", help="Where the gateway is."
+)
+_json = click.option("--json", "is_json", is_flag=True, help="Print JSON instead of text.")
+
+
+@click.command(epilog="Example: portcast devices --status quarantined")
+@_url
+@click.option("--status", type=click.Choice(["online", "offline", "quarantined"]), help="Only those of this status.")
+@_json
+def devices(url: str, status: str | None, is_json: bool) -> None:
+    """List the devices of a running gateway.
+
+    Each line is an id, a status, the address and the number of messages; a device that is away is listed, too.
+    """
+    for one in _devices(url, status):
+        if is_json:
+            click.echo(json.dumps(one))
+        else:
+            address = one["address"] or "-"
+            click.echo(escape(f"{one['id']:20} {one['status']:11} {address:22} {one['frames']} messages"))
+
+
+def _devices(url: str, status: str | None) -> Iterator[dict[str, Any]]:
+    after = ""
+    while True:
+        query = f"limit={PAGE}&after={quote(after, safe='')}" + (f"&status={status}" if status else "")
+        page = call(url, "GET", f"/api/devices?{query}")
+        yield from page["devices"]
+        if page["next"] is None:
+            return
+        after = page["next"]
+
+
+@click.command(
+    epilog="""
+\b
+Examples:
+  portcast command 356938035643809 reboot
+  portcast command boiler-1 "SET 80" --wait 0"""
+)
+@click.argument("device", metavar="ID")
+@click.argument("text", metavar="TEXT")
+@_url
+@click.option(
+    "--wait",
+    default=10.0,
+    show_default=True,
+    type=FiniteRange(0, MOST_WAIT_S),
+    metavar="S",
+    help="Seconds to wait for the end of the command; 0 does not wait.",
+)
+@_json
+def command(device: str, text: str, url: str, wait: float, is_json: bool) -> int:
+    """Send the command TEXT to the device ID and print its answer.
+
+    A device that is away gets it when it is back. The exit status is 1 if the command was refused, timed out, expired,
+    or was lost on the way.
+    """
+    path = f"/api/devices/{quote(device, safe='')}/commands?wait={wait:g}"
+    done = call(url, "POST", path, {"command": text}, patience_s=wait)
+    if is_json:
+        click.echo(json.dumps(done))
+    elif done["answer"] is None:
+        click.echo(escape(done["state"].replace("_", " ")))
+    else:
+        answer = done["answer"]
+        click.echo(f"{done['state']}: {escape(answer if isinstance(answer, str) else json.dumps(answer))}")
+    return 0 if done["state"] in _GOOD else 1

@@ -1,0 +1,93 @@
+"""Tests of `portcast.cli.api_client`, against a server that answers what the test says."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import pytest
+
+from portcast.cli import api_client
+from portcast.cli.api_client import call
+from portcast.errors import ConfigurationError, PortcastError
+
+
+@contextmanager
+def answering(answer: bytes) -> Iterator[tuple[str, list[bytes]]]:
+    """A server that reads a request and gives one answer; its URL and what it read."""
+    seen: list[bytes] = []
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+
+        def serve() -> None:
+            one, _ = server.accept()
+            with closing(one):
+                one.settimeout(5)
+                data = one.recv(65_536)
+                if b"content-length" in data.lower() and data.endswith(b"\r\n\r\n"):
+                    data += one.recv(65_536)
+                seen.append(data)
+                one.sendall(answer)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}", seen
+        thread.join(5)
+
+
+def response(status: int, body: bytes) -> bytes:
+    return b"HTTP/1.1 %d X\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b" % (status, len(body), body)
+
+
+def test_a_request_and_its_answer() -> None:
+    """Under the prefix of the gateway, the body as JSON."""
+    with answering(response(202, b'{"a": 1}')) as (url, seen):
+        assert call(f"{url}/iot/", "POST", "/api/x?wait=0", {"command": "ü"}) == {"a": 1}
+    assert seen[0].startswith(b"POST /iot/api/x?wait=0 HTTP/1.1\r\n")
+    assert seen[0].endswith(b'{"command": "\\u00fc"}')
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (response(404, b'{"detail": "no device \'x\' is known"}'), "no device 'x' is known"),
+        (response(404, b"<html>"), "answered 404; is this a gateway's address?"),
+        (response(422, b'{"detail": [1]}'), "answered 422"),
+        (response(200, b"<html>"), "answered 200"),
+        (b"\x01\x02 no http\r\n\r\n", "it does not speak HTTP"),
+    ],
+    ids=["detail", "page", "list", "no json", "no http"],
+)
+def test_a_refusal_is_one_sentence(answer: bytes, problem: str) -> None:
+    """The gateway's own, if it has one."""
+    with answering(answer) as (url, _), pytest.raises(PortcastError) as caught:
+        call(url, "GET", "/api/devices")
+    assert problem in str(caught.value)
+
+
+def test_nobody_is_there() -> None:
+    """The port of a server that has just gone."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        port = server.getsockname()[1]
+    with pytest.raises(PortcastError, match="nothing listens there"):
+        call(f"127.0.0.1:{port}", "GET", "/")
+    with pytest.raises(PortcastError, match=r"http://host\.invalid"):
+        call("http://host.invalid", "GET", "/")
+
+
+def test_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is a deadline."""
+    monkeypatch.setattr(api_client, "ANSWER_S", 0.05)
+    with (
+        closing(socket.create_server(("127.0.0.1", 0))) as server,
+        pytest.raises(PortcastError, match="does not answer"),
+    ):
+        call(f"http://127.0.0.1:{server.getsockname()[1]}", "GET", "/")
+
+
+@pytest.mark.parametrize("url", ["ftp://x", "http://", "http://x:y", "http://x/?a=1"])
+def test_what_is_no_url(url: str) -> None:
+    """Named as it was written."""
+    with pytest.raises(ConfigurationError, match="--url"):
+        call(url, "GET", "/")
