@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import struct
 from typing import Any
 
@@ -99,3 +100,29 @@ async def test_chat_visitors_hear_each_other_and_browsers_hear_all() -> None:
             await browser.expect("chat", "Bob: hello")
             await ann.expect(b"Bob is here\r\nBob: hello\r\n")
         await browser.expect("chat", "Bob has left")
+
+
+async def test_tracker_commands_reach_the_device_and_its_answer_comes_back() -> None:
+    """Login, position, a position that comes twice, a command from HTTP, one that the device refuses."""
+    async with serving(example("tracker_commands").app) as served, served.websocket("/ws/trackers/") as live:
+        async with await anyio.connect_tcp("127.0.0.1", served.app.ports[0]) as device:
+            await device.send(b'{"imei": "356938035643809"}\n')
+            assert await device.receive() == b"HELLO\n"
+            position = b'{"lat": 52.5, "lon": 13.4, "n": 7}\n'
+            for _ in range(2):
+                await device.send(position)
+                assert await device.receive() == b"ACK 7\n"
+            assert json.loads((await take(live, 1))[0]) == {"lat": 52.5, "lon": 13.4}
+            for number, (text, status) in enumerate([("OK", 200), ("busy", 502)], 1):
+                async with anyio.create_task_group() as tasks:
+                    answers: list[int] = []
+
+                    async def post(to: list[int] = answers) -> None:
+                        answer = await served.http.post("/trackers/356938035643809/interval/10")
+                        to.append(answer.status_code)
+
+                    tasks.start_soon(post)
+                    assert await device.receive() == b"%d interval=10\n" % number
+                    await device.send(json.dumps({"re": number, "text": text}).encode() + b"\n")
+                assert answers == [status]
+        assert (await served.http.post("/trackers/1/interval/10")).status_code == 404

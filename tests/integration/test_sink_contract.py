@@ -256,6 +256,10 @@ def test_it_stops_in_order(server: Server, topic: str) -> None:
     Hypercorn does not let the drain begin with the signal: it cancels the ASGI calls, after three seconds. Granian ends
     them at once, whatever they are sending, and its clients see no close frame.
     """
+    if server.kind == "hypercorn" and sys.version_info >= (3, 12):
+        # Any app of one idle WebSocket shows it: since 3.12 Server.wait_closed waits for connections, which it does
+        # before it cancels the calls that hold them.
+        pytest.skip("Hypercorn itself does not end on a signal while a WebSocket is open")
     with server.client(topic) as client:
         server.publish(topic, *map(str, range(100)))
         # Over TLS the server would wait for this client's goodbye: asyncio for 30 s, as for any that is idle.
