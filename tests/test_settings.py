@@ -41,6 +41,9 @@ publications = 10
 [log]
 format = "json"
 
+[devices.known.boiler-1]
+site = "north"
+
 [topics."sensors/#"]
 patience = 0
 
@@ -89,6 +92,7 @@ def test_every_section_of_a_file_is_read(file: Path) -> None:
     assert settings.outbox == OutboxLimits(soft_bytes=65_536)
     assert settings.history.publications == 10
     assert settings.log.format == "json"
+    assert settings.devices.known == {"boiler-1": {"site": "north"}}
     assert list(settings.topics.items()) == [
         ("sensors/#", TopicOptions(patience_s=0)),
         ("small:", TopicOptions(history=2, history_age_s=60.0)),
@@ -174,7 +178,7 @@ def test_names_are_unique() -> None:
 
 def test_sections_cover_the_settings() -> None:
     """A new options dataclass in Settings must be reachable."""
-    covered = {section.attribute for section in SECTIONS} | {"http", "listeners", "topics", "permissions"}
+    covered = {section.attribute for section in SECTIONS} | {"http", "listeners", "devices", "topics", "permissions"}
     assert covered == {f.name for f in fields(Settings)}
 
 

@@ -33,10 +33,12 @@ from portcast.config import (
     unknown_option,
 )
 from portcast.delivery import OutboxLimits
+from portcast.device_table import devices_from_table
 from portcast.errors import ConfigurationError
 from portcast.history import HistoryLimits
 from portcast.listen_url import ListenerConfig, check_addresses, listener_from_table, listener_from_url
 from portcast.permissions import ChannelPermissions, check_key
+from portcast.runtime import DeviceSettings
 
 D = TypeVar("D", TopicOptions, ChannelPermissions)
 
@@ -70,6 +72,7 @@ class Settings:
         http_options: the HTTP side.
         log: what is logged.
         centrifuge: who may connect over the Centrifuge protocol.
+        devices: takeover, unknown and announced devices, commands; for listeners that say who a device is.
         topics: options by topic filter or namespace; the first that matches a topic wins.
         permissions: who may do what, by topic filter or namespace; the first that matches a topic wins.
     """
@@ -84,6 +87,7 @@ class Settings:
     http_options: HttpOptions = field(default_factory=HttpOptions)
     log: LogOptions = field(default_factory=LogOptions)
     centrifuge: CentrifugeOptions = field(default_factory=CentrifugeOptions)
+    devices: DeviceSettings = field(default_factory=DeviceSettings)
     topics: Mapping[str, TopicOptions] = field(default_factory=dict)
     permissions: Mapping[str, ChannelPermissions] = field(default_factory=dict)
 
@@ -234,7 +238,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _with_document(settings: Settings, document: Mapping[str, Any], file: str) -> Settings:
-    known = {section.table for section in SECTIONS} | {"listen", "listener", "topics", "permissions"}
+    known = {section.table for section in SECTIONS} | {"listen", "listener", "devices", "topics", "permissions"}
     for name in document:
         if name not in known:
             raise unknown_option(file, name, dict.fromkeys(known))
@@ -250,6 +254,7 @@ def _with_document(settings: Settings, document: Mapping[str, Any], file: str) -
     listeners = [*_short_listeners(document, file), *_long_listeners(document, file)]
     if "listen" in document or "listener" in document:
         changes["listeners"] = tuple(listeners)
+    changes["devices"] = devices_from_table(document.get("devices", {}), f"{file}: [devices]")
     changes["topics"] = _by_key(TopicOptions, "topics", document, file)
     changes["permissions"] = _by_key(ChannelPermissions, "permissions", document, file)
     return replace(settings, **changes)

@@ -97,6 +97,7 @@ def make_gateway(settings: Settings) -> Gateway:
         topics=settings.topics,
         centrifuge=settings.centrifuge,
         permissions=settings.permissions,
+        devices=settings.devices,
     )
     gateway.http_address = settings.http
     for listener in settings.listeners:
