@@ -344,7 +344,7 @@ class World:
         )
         self.broker.bind(self.hub.deliver)
         self.rules = rules or Rules()
-        running = SimpleNamespace(hub=self.hub, broker=self.broker, now=self.clock.time)
+        running = SimpleNamespace(hub=self.hub, broker=self.broker, now=self.clock.time, unix_time=lambda at: at + 1000)
         self.node = SdkNode(cast(Node, running), self.rules, session or options(), self.events)
 
     def client(self, kind: Format = Format.JSON, *, is_open: bool = True) -> Client:

@@ -13,6 +13,7 @@ import json
 import random
 import signal
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any

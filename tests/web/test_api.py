@@ -99,7 +99,7 @@ async def test_mistyped_parameters_are_refused_and_declared_ones_are_not() -> No
                 if not path.startswith("/events"):
                     assert "unknown" not in (await client.get(f"{address}?{name}=1")).text
                 asked += 1
-        assert asked == 4 + 4 + 3 + 3 + 3 + 1 + 3
+        assert asked == 4 + 4 + 3 + 3 + 3 + 1 + 3 + 3
         assert (await client.get("/api/topics?token=secret&_=1")).status_code == 200
 
 
@@ -491,6 +491,7 @@ def test_openapi_is_complete_and_consistent() -> None:
     json.dumps(document)
     operations = [one for path in document["paths"].values() for one in path.values()]
     assert set(document["paths"]) == {
+        "/gw/api/history",
         "/gw/api/topics",
         "/gw/api/topics/{topic}/history",
         "/gw/api/topics/{topic}",

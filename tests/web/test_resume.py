@@ -8,7 +8,7 @@ import pytest
 from portcast.brokers import MemoryBroker
 from portcast.delivery import Encoding
 from portcast.publication import Run
-from portcast.web.resume import Encodings, Form
+from portcast.web.resume import Encodings, EnvelopesOf, Form
 
 FORMS = get_args(Form)
 
@@ -94,3 +94,13 @@ def test_a_broker_takes_the_ids(filters: tuple[str, ...]) -> None:
     assert isinstance(message, dict)
     recovery = broker.recover(filters, json.loads(message["text"])["id"], 100, 2.0)
     assert ([one.data for one in recovery.publications], recovery.missed) == ([b"3", b"4"], 0)
+
+
+@pytest.mark.parametrize(("filters", "expected"), SETS)
+def test_envelopes_alone_have_the_same_ids(filters: tuple[str, ...], expected: str) -> None:
+    """For SDK clients and history over HTTP."""
+    (text,) = EnvelopesOf(lambda: "node-epoch", lambda at: at + 100).of(filters).of(RUN)
+    assert json.loads(text) == {
+        **{"topic": "a", "epoch": "topic-epoch", "offset": 3},
+        **{"id": expected, "time": 105.0, "data": "x"},
+    }

@@ -624,3 +624,26 @@ async def test_publishing_to_oneself_within_a_frame() -> None:
     client.say(SubscribeRequest("t"), PublishRequest("t", b"1"), PublishRequest("t", b"2"))
     world.clock.settle()
     assert client.data("t") == [(1, b"1"), (2, b"2")]
+
+
+@pytest.mark.parametrize("channel", ["t", "#"])
+async def test_envelopes_live_and_recovered(channel: str) -> None:
+    """What a client gets with the reply is what it would have got live; the id is what its channel resumes by."""
+    world = World()
+    client = world.connected()
+    client.subscribe(channel, data=b'{"envelope":true}', delta="fossil")
+    world.send("t", b"one")
+    world.send("t", b"\xff", k="v")
+    at = world.broker.position("t")
+    ids = (
+        [f"{at.epoch}:1", f"{at.epoch}:2"] if channel == "t" else [f"{world.broker.node_epoch()}:*{n}" for n in (1, 2)]
+    )
+    known = {"topic": "t", "epoch": at.epoch, "time": 1000.0 + world.clock.time()}
+    first = {**known, "offset": 1, "id": ids[0], "data": "one"}
+    second = {**known, "offset": 2, "id": ids[1], "base64": "/w==", "tags": {"k": "v"}}
+    assert [push["pub"]["data"] for push in client.pushes()] == [first, second]
+    if channel == "t":
+        back = world.connected()
+        wish = {"data": b'{"envelope":true}', "recover": True, "epoch": at.epoch, "offset": 1}
+        (one,) = back.subscribe("t", **wish)["publications"]
+        assert one == {"data": second, "offset": 2, "tags": {"k": "v"}}

@@ -16,7 +16,7 @@ from portcast.centrifuge.messages import FilterNode, Publication
 from portcast.centrifuge.pushes import as_json
 from portcast.delivery import Encoding
 from portcast.publication import Meta, Run
-from portcast.web.sdk_encodings import SdkEncodings, Subscription, condition_key, settled
+from portcast.web.sdk_encodings import SdkEncodings, Subscription, condition_key, settled, wants_envelopes
 from portcast.web.sdk_node import common_of
 from portcast.web.sdk_wire import wire
 
@@ -55,6 +55,7 @@ class TestSharing:
         [
             pytest.param(Subscription("a/+"), id="wildcard"),
             pytest.param(Subscription("a", is_delta=True), id="delta"),
+            pytest.param(Subscription("a", is_enveloped=True), id="envelopes"),
             pytest.param(Subscription("a", condition_key(HOT)), id="condition"),
         ],
     )
@@ -119,9 +120,39 @@ class TestPushes:
         both = SdkEncodings().of(one, [Subscription("t", condition_key(HOT)), Subscription("#")], conditions)
         assert [pub["to"] for pub in pubs(both, run("t", b"1"))] == ["#"]
 
+    def test_envelopes_take_the_place_of_payloads(self, one: Any) -> None:
+        """For the subscriptions that asked; offsets and tags are as ever."""
+        some = [Subscription("t", is_enveloped=True), Subscription("#", is_enveloped=True), Subscription("+")]
+
+        def envelopes(channel: str, run: Run) -> list[bytes]:
+            return [f'{{"for":"{channel}"}}'.encode() for _ in run.payloads]
+
+        encoding = SdkEncodings(common_of, envelopes).of(one, some)
+        seen = {pub["to"]: pub for pub in pubs(encoding, run("t", b"1", first=7))}
+        said = {to: json.loads(pub["data"]) if one is PROTOBUF else pub["data"] for to, pub in seen.items()}
+        assert said == {"t": {"for": "t"}, "#": {"for": "#"}, "+": 1}
+        assert (seen["t"]["offset"], seen["#"]["tags"]) == (7, {"topic": "t"})
+
     def test_a_gap_is_not_said_in_band(self, one: Any) -> None:
         """The client is unsubscribed, and recovers."""
         assert SdkEncodings().of(one, []).gap(3, True) is None
+
+
+@pytest.mark.parametrize(
+    ("data", "wants"),
+    [
+        (b'{"envelope": true, "more": 1}', True),
+        (b'{"envelope": 1}', False),
+        (b'{"app": "own"}', False),
+        (b"[]", False),
+        (b"", False),
+        (b"\xff", False),
+    ],
+)
+def test_who_wants_envelopes(data: bytes, wants: bool) -> None:
+    """The data of a request is the app's otherwise, and may be anything."""
+    assert wants_envelopes(data) is wants
+    assert list(SdkEncodings()._envelopes("t", run("t", b"1"))) == [b"1"]
 
 
 TEXTS = st.binary(max_size=60) | st.text(max_size=60).map(str.encode)

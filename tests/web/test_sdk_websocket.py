@@ -197,8 +197,8 @@ async def test_the_middle_tier_writes_frames() -> None:
         def __init__(self) -> None:
             self.out: list[bytes] = []
 
-        def writelines(self, items: list[bytes]) -> None:
-            self.out += items
+        def write(self, data: bytes) -> None:
+            self.out.append(data)
 
         def is_closing(self) -> bool:
             return False

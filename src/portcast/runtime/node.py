@@ -108,7 +108,7 @@ class Node:
         )
         broker.bind(self.hub.deliver)
         self.devices = make_directory(
-            devices or DeviceSettings(), loop, publish=self.publish_nowait, unix_time=self.unix_time, emit=emit
+            devices or DeviceSettings(), clock, publish=self.publish_nowait, unix_time=self.unix_time, emit=emit
         )
         self.registry.when_lost(self.devices.lost)
         self.listeners = [self._listener(plan) for plan in plans]

@@ -52,6 +52,28 @@ class HistoryBody(PositionBody):
     publications: list[PublicationBody]
 
 
+class EnvelopeBody(BaseModel):
+    """One publication with its topic and place: `data` if the payload is UTF-8, else `base64`."""
+
+    topic: str
+    epoch: str
+    offset: int
+    id: str = Field(description="pass as `since`, with the same filters, for what follows")
+    time: float
+    data: str | None = None
+    base64: str | None = None
+    tags: dict[str, str] | None = None
+
+
+class MergedHistoryBody(BaseModel):
+    """Retained publications of several topics, oldest first."""
+
+    publications: list[EnvelopeBody]
+    missed: int = Field(description="publications after `since` that are gone")
+    exact: bool = Field(description="false if there may be more of them")
+    more: int = Field(description="publications that follow the last one and did not fit")
+
+
 class ListenerBody(BaseModel):
     """One listener and its counters since start."""
 

@@ -26,6 +26,18 @@ Form = Literal["messages", "frames", "deflated"]
 """What a WebSocket sink takes: ASGI messages, or frames, with permessage-deflate or without."""
 
 
+class EnvelopesOf:
+    """Gives what makes envelopes for a client, whose ids fit its filters."""
+
+    def __init__(self, node_epoch: Callable[[], str], unix_time: UnixTime) -> None:
+        self._exact = Envelopes(_resume_by(("x",), node_epoch), unix_time)
+        self._several = Envelopes(_resume_by(("#",), node_epoch), unix_time)
+
+    def of(self, filters: Sequence[str]) -> Envelopes:
+        """Return the maker for valid filters."""
+        return self._exact if is_single_topic(filters) else self._several
+
+
 class Encodings:
     """Gives the shared encoding for a client.
 

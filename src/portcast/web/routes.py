@@ -10,6 +10,7 @@ from fastapi.responses import StreamingResponse
 
 from portcast.config import HttpOptions
 from portcast.web.api import add_connections, add_health, add_publishing, add_slow_consumers, add_topics
+from portcast.web.api_history import add_history
 from portcast.web.devices import add_devices
 from portcast.web.events import EventStream, event_stream
 from portcast.web.models import Problem
@@ -27,6 +28,7 @@ def add_routes(router: APIRouter, node: NodeOf, options: HttpOptions, *, version
     router.add_api_websocket_route("/ws/{filter:path}", websocket.serve, name="websocket_of")
     _add_events(router, node, encodings, options)
     add_topics(router, node)
+    add_history(router, node)
     add_publishing(router, node, options)
     add_connections(router, node, version)
     add_slow_consumers(router, node)

@@ -27,7 +27,7 @@ from portcast.delivery import Encoding
 from portcast.publication import Position, Publication
 from portcast.topics import is_wildcard
 from portcast.web.sdk_access import Grant
-from portcast.web.sdk_encodings import Subscription, condition_key, settled
+from portcast.web.sdk_encodings import Subscription, condition_key, settled, wants_envelopes
 from portcast.web.sdk_wire import Wire
 
 if TYPE_CHECKING:
@@ -75,8 +75,11 @@ class SdkChannels:
         if mode == "stream" and len(_fitting(found)) < len(found):
             found = []  # which is not all, so it counts as lost; the client may page through history
         # The SDKs do not combine them: a client could not know to what a hidden publication's successor applies.
-        is_delta = request.delta == "fossil" and grant.has_delta and mode != "none" and request.tf is None
-        to_message = node.to_message(self._wire, is_delta=is_delta)
+        # And no two envelopes are alike enough.
+        is_enveloped = wants_envelopes(request.data)
+        is_plain = request.tf is None and not is_enveloped
+        is_delta = request.delta == "fossil" and grant.has_delta and mode != "none" and is_plain
+        to_message = node.to_message(self._wire, is_delta=is_delta, is_enveloped=is_enveloped)
         result = subscribe_result(request, mode, top, found, to_message, is_visible=self._visible(request))
         if isinstance(result, ReplyError):
             return result
@@ -88,7 +91,7 @@ class SdkChannels:
         grant = replace(grant, gets_join_leave=grant.gets_join_leave or request.join_leave)
         self._grants[channel] = grant
         base = top.offset if is_delta and not result.publications else -1
-        self._seen[channel] = Subscription(channel, condition, is_delta, base)
+        self._seen[channel] = Subscription(channel, condition, is_delta, base, is_enveloped)
         node.hub.follow(self._client.subscriber, channel, self.encoding())
         if grant.gets_join_leave:
             node.watch(self._client, channel)

@@ -76,7 +76,7 @@ def _admitted(client: SdkClient, ask: Ask, admission: Admission) -> None:
     subs = {}
     for channel, grant in admission.subs.items():
         wish = request.subs.get(channel, SubscribeRequest())
-        result = client.channels.attach(replace(wish, channel=channel, delta="", tf=None, flag=0), grant)
+        result = client.channels.attach(replace(wish, channel=channel, data=b"", delta="", tf=None, flag=0), grant)
         assert isinstance(result, SubscribeResult), "only a flag asks for an error"
         subs[channel] = (result, grant.lifetime)
     session_id, node_id = client.node.open_session(client) if client.has_session else ("", "")

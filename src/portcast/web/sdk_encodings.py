@@ -5,9 +5,9 @@ serves them all, whatever their channels are. A subscription that is *special* (
 delta compression) makes a publication look different to its client, so all subscriptions of such a client together are
 the key of its encoding, and clients with the same ones share it.
 
-Delta compression (``fossil``). A publication is sent as its difference to the one before it on the topic, if the
-client has got that: the broker tells it with the run. Somebody who came at offset *n* has nothing before *n* + 1, so
-that one is sent whole to all who came there; `Subscription.base` says so, until `settled` finds that it is past.
+*Envelopes*. A subscription whose request has ``"data": {"envelope": true}`` gets envelopes (`portcast.web.encodings`)
+in place of payloads: what SDKs do not show (topic, position and time), and the payload as it was sent, which a client
+that speaks JSON otherwise sees parsed.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from weakref import WeakValueDictionary
+
+from pydantic_core import from_json
 
 from portcast.centrifuge.format import Format
 from portcast.centrifuge.fossil import smaller_delta
@@ -37,6 +39,14 @@ from portcast.web.sdk_wire import Wire
 Common = Callable[[Run], Publication]
 """What the pushes of a run share: tags, time, who published."""
 
+EnvelopesIn = Callable[[str, Run], Sequence[bytes]]
+"""Makes the envelopes of a run, for a channel."""
+
+
+def no_envelopes(channel: str, run: Run) -> Sequence[bytes]:
+    """Return the payloads alone."""
+    return run.payloads
+
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
@@ -47,17 +57,28 @@ class Subscription:
         condition: on the tags, in the order-free text that `condition_key` makes; empty for none.
         is_delta: True if delta compression was agreed.
         base: the offset after which the client has nothing to apply a delta to; -1 if it always has.
+        is_enveloped: True if it gets envelopes.
     """
 
     channel: str
     condition: str = ""
     is_delta: bool = False
     base: int = -1
+    is_enveloped: bool = False
 
     @property
     def is_special(self) -> bool:
         """True if its pushes differ from those of a plain subscription."""
-        return bool(self.condition) or self.is_delta or is_wildcard(self.channel)
+        return bool(self.condition) or self.is_delta or self.is_enveloped or is_wildcard(self.channel)
+
+
+def wants_envelopes(data: bytes) -> bool:
+    """Return True if the ``data`` of a subscribe request asks for envelopes; anything else there is the app's."""
+    try:
+        said = from_json(data) if data else None
+    except ValueError:
+        return False
+    return isinstance(said, dict) and said.get("envelope") is True
 
 
 def condition_key(node: FilterNode | None) -> str:
@@ -102,8 +123,10 @@ class SpecialPushes(_Pushes):
         common: Common,
         subscriptions: Iterable[Subscription],
         conditions: Mapping[str, TagMatcher],
+        envelopes: EnvelopesIn,
     ) -> None:
         super().__init__(wire, common)
+        self._envelopes = envelopes
         self._exact = {one.channel: one for one in subscriptions if not is_wildcard(one.channel)}
         self._wild = tuple(one for one in subscriptions if is_wildcard(one.channel))
         self._conditions = conditions
@@ -115,12 +138,13 @@ class SpecialPushes(_Pushes):
         for one in self._of(run.topic):
             if one.condition and not self._conditions[one.condition](common.tags):
                 continue
+            payloads = self._envelopes(one.channel, run) if one.is_enveloped else run.payloads
             if is_wildcard(one.channel):
-                pushes += self._plain(one.channel, run.payloads, 0, concrete(run.topic, common))
+                pushes += self._plain(one.channel, payloads, 0, concrete(run.topic, common))
             elif one.is_delta:
                 pushes += self._deltas(run, common, one.base)
             else:
-                pushes += self._plain(run.topic, run.payloads, run.first_offset, common)
+                pushes += self._plain(run.topic, payloads, run.first_offset, common)
         return self._pack(pushes, run)
 
     def _of(self, topic: str) -> Iterator[Subscription]:
@@ -149,8 +173,9 @@ class SpecialPushes(_Pushes):
 class SdkEncodings:
     """Gives the shared encoding for what a client subscribes to."""
 
-    def __init__(self, common: Common = lambda run: NOTHING) -> None:
+    def __init__(self, common: Common = lambda run: NOTHING, envelopes: EnvelopesIn = no_envelopes) -> None:
         self._common = common
+        self._envelopes = envelopes
         self._exact: dict[Wire, ExactPushes] = {}
         self._special: WeakValueDictionary[tuple[Wire, frozenset[Subscription]], SpecialPushes] = WeakValueDictionary()
 
@@ -173,7 +198,7 @@ class SdkEncodings:
         special = self._special.get(key)
         if special is None:
             compiled = {name: compile_filter(node) for name, node in (conditions or {}).items()}
-            special = self._special[key] = SpecialPushes(wire, self._common, key[1], compiled)
+            special = self._special[key] = SpecialPushes(wire, self._common, key[1], compiled, self._envelopes)
         return special
 
 

@@ -21,9 +21,10 @@ from portcast.centrifuge.pushes import NOTHING, as_json
 from portcast.centrifuge.session import Session
 from portcast.delivery import Sink
 from portcast.events import Emit, HandlerFailed
-from portcast.publication import Meta, Publication, Run
+from portcast.publication import Meta, Publication, Run, runs_of
 from portcast.runtime import CLOSE_SHUTDOWN, Node, Subscriber
 from portcast.types import ConnectionId, ListenerName
+from portcast.web.resume import EnvelopesOf
 from portcast.web.sdk_access import Access
 from portcast.web.sdk_client import SdkClient
 from portcast.web.sdk_encodings import SdkEncodings
@@ -65,7 +66,8 @@ class SdkNode:
         self.broker = node.broker
         self.now = node.now
         self.access = access
-        self.encodings = SdkEncodings(common_of)
+        self._envelopes = EnvelopesOf(node.broker.node_epoch, lambda at: node.unix_time(at))
+        self.encodings = SdkEncodings(common_of, self._enveloped)
         self.presence = Presence()
         self.id = secrets.token_hex(8)
         self._node = node
@@ -168,18 +170,25 @@ class SdkNode:
         meta = Meta(user=info.user, client=info.client, conn_info=info.conn_info, chan_info=info.chan_info)
         self.broker.publish_nowait(topic, (payload,), self.now(), meta)
 
-    def to_message(self, wire: Wire, *, is_delta: bool) -> Callable[[Publication], PublicationMessage]:
+    def _enveloped(self, channel: str, run: Run) -> Sequence[bytes]:
+        return [envelope.encode() for envelope in self._envelopes.of((channel,)).of(run)]
+
+    def to_message(
+        self, wire: Wire, *, is_delta: bool, is_enveloped: bool = False
+    ) -> Callable[[Publication], PublicationMessage]:
         """Return what makes a message of a retained publication, for a reply.
 
         Args:
             wire: the client's.
             is_delta: delta compression was agreed: then JSON clients take data as strings.
+            is_enveloped: the subscription gets envelopes.
         """
         is_json = wire.format is Format.JSON
 
         def make(one: Publication) -> PublicationMessage:
             common = _common(one.meta)
-            data = as_json(one.data) if is_json else one.data
+            payload = self._enveloped(one.topic, next(iter(runs_of([one]))))[0] if is_enveloped else one.data
+            data = as_json(payload) if is_json else payload
             if is_json and is_delta:
                 data = quote(data.decode())
             return PublicationMessage(data=data, info=common.info, offset=one.offset, tags=common.tags)
