@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -68,3 +69,14 @@ def test_ids_used_by_scripts_exist(path: Path) -> None:
     markup = (FOLDER / "index.html").read_text("utf-8")
     ids = re.findall(r"""byId\("([^"]+)"\)""", path.read_text("utf-8"))
     assert [name for name in ids if f'id="{name}"' not in markup] == []
+
+
+def test_what_others_wrote_is_what_the_note_says() -> None:
+    """The SDK is the published file, byte for byte, with its licence beside it."""
+    note = (FOLDER / "vendor" / "README.md").read_text("utf-8")
+    sdk = FOLDER / "vendor" / "centrifuge.mjs"
+    assert hashlib.sha256(sdk.read_bytes()).hexdigest() in note
+    assert "MIT License" in (FOLDER / "vendor" / "LICENSE").read_text("utf-8")
+    assert {path.name for path in sdk.parent.iterdir()} == {"README.md", "LICENSE", sdk.name}
+    code = sdk.read_text("utf-8")
+    assert not re.findall(r"^import |innerHTML|\beval\(|new Function|import\(", code, re.MULTILINE)

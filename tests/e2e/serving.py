@@ -127,3 +127,16 @@ class Embedded(Serve):
     def _command(self) -> list[str | Path]:
         uvicorn = [sys.executable, "-m", "uvicorn", "--host", "127.0.0.1", "--port", str(self.http)]
         return [*uvicorn, "--app-dir", self._folder, "embedding_app:app"]
+
+
+class Guarded(Serve):
+    """A gateway whose configuration file says more than its ports."""
+
+    def __init__(self, log: Path, settings: str, *arguments: str) -> None:
+        super().__init__(log)
+        self._file = log.parent / "gateway.toml"
+        self._file.write_text(settings, "utf-8")
+        self._arguments = arguments
+
+    def _command(self) -> list[str | Path]:
+        return [*super()._command(), *self._arguments, self._file]

@@ -44,8 +44,10 @@ def _publish(serve: Serve, lines: range) -> None:
 
 
 def test_what_passed_meanwhile_is_made_up(context: BrowserContext, serve: Serve) -> None:
-    """The page resumes from the last id that it saw: all lines, each once, in order, and why it was cut off."""
+    """The page asks from the last id that it saw: all lines, each once, in order, and why it was cut off."""
     page = context.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
     breaker = Breaker(page, lambda: _publish(serve, range(3, 6)))
     page.goto(serve.url)
     expect(page.locator("#status")).to_have_attribute("data-state", "live")
@@ -54,8 +56,10 @@ def test_what_passed_meanwhile_is_made_up(context: BrowserContext, serve: Serve)
     breaker.cut()
     expect(page.locator("#rows .text")).to_have_text([f"line {number}" for number in reversed(range(6))])
     expect(page.locator("#rows .note")).to_have_text(["disconnected: too slow: 1024 messages were waiting"])
-    assert "history=100" in breaker.addresses[0]
-    assert "since=" in breaker.addresses[1]
+    assert {address.rpartition("/")[2] for address in breaker.addresses} == {"websocket"}
+    first, second = (url for url in asked if "/api/history" in url)
+    assert "limit=100" in first
+    assert "since=" in second
 
 
 def test_what_the_history_no_longer_holds_is_a_gap(context: BrowserContext, serve: Serve) -> None:

@@ -21,34 +21,20 @@ let stream = null;
 
 // --- connection state ---------------------------------------------------------------------------------------------
 
-let countdown = 0;
-
-function stateChanged(state, { reason, seconds, isSlow }) {
-  clearInterval(countdown);
+function stateChanged(state, { reason, isSlow }) {
   const words = { connecting: "connecting", live: "live", waiting: "reconnecting", refused: "stopped" };
   byId("status").dataset.state = state;
   byId("status").title = reason;
   setText(byId("status-text"), words[state]);
-  setText(byId("status-countdown"), "");
+  setText(byId("status-reason"), state === "waiting" && reason ? `(${reason})` : "");
   byId("retry").hidden = state !== "waiting";
   setText(byId("announce"), reason ? `${words[state]}: ${reason}` : words[state]);
-  if (state === "waiting") startCountdown(seconds, reason);
   if (state === "live") {
     meter.restart();
     setTimeout(showEmptyState, SETTLE_MS); // once the history had its chance to arrive
   }
   if (isSlow) table.note(`disconnected: ${reason}`);
   showFilterError(state === "refused" ? reason : "");
-}
-
-function startCountdown(seconds, reason) {
-  const until = performance.now() + seconds * 1000;
-  const show = () => {
-    const left = Math.max(0, Math.ceil((until - performance.now()) / 1000));
-    setText(byId("status-countdown"), `in ${left} s${reason ? ` (${reason})` : ""}`);
-  };
-  show();
-  countdown = setInterval(show, 250);
 }
 
 byId("retry").addEventListener("click", () => stream.retry());
@@ -70,7 +56,8 @@ function subscribe() {
   stream = new Stream({
     base,
     filter,
-    onMessage: (raw) => table.receive(raw),
+    onMessage: (envelope) => table.receive(envelope),
+    onGap: (gap) => table.gap(gap),
     onState: stateChanged,
     since: () => table.lastId(),
   });

@@ -1,136 +1,206 @@
-// One live subscription that stays alive.
+// One live subscription over the Centrifuge protocol, made whole from history.
 //
-// States: connecting -> live -> waiting -> connecting … until close(), or `refused` when the server says that the
-// filter is wrong. While `waiting` a timer runs; everything that promises a change (network back, tab shown, the
-// button) ends the wait early. Messages go out as the raw text: parsing is the table's business, which may skip it.
-// The id to resume from is asked of the table for the same reason.
+// The SDK connects, reconnects and subscribes again. A wildcard cannot be recovered in the protocol, so what was missed is
+// asked of `api/history`, by the id of the newest publication seen; an exact topic is treated alike. While that question is
+// open, live publications wait; those that the answer holds too are dropped by their id. So nothing is lost or doubled, and
+// what is gone for good is told as a gap.
+//
+// States: connecting -> live -> waiting -> connecting … until close(), or `refused` when coming back would change nothing.
+// Publications are envelopes ({topic, epoch, offset, id, time, data | base64}), because the subscription asks for them.
 
-const BACKOFF_FIRST_S = 0.5;
-const BACKOFF_LIMIT_S = 15;
-/** A connection that lived this long was a good one: the next failure starts the backoff anew. */
-const STABLE_S = 5;
-const OPEN_LIMIT_S = 10;
+import { Centrifuge } from "./vendor/centrifuge.mjs";
 
-const RESTARTING = 1012;
+const BACKOFF_FIRST_MS = 500;
+const BACKOFF_LIMIT_MS = 15_000;
+const ANSWER_LIMIT_MS = 10_000;
+const FIRST_PAGE = 100;
+const PAGE = 300;
+/** Publications that wait for an answer at most; the table shows half as many. */
+const MAX_WAITING = 1000;
+
+const SHUTDOWN = 3001;
 const SLOW = 3008;
-const BAD_FILTER = 4400;
+const RESTARTING = 1012;
 
-/** Seconds to wait before attempt `attempt` (from 0): exponential, with half of it random so that a thousand browsers
- * do not return at the same moment. */
-export function backoff(attempt, random = Math.random) {
-  const ceiling = Math.min(BACKOFF_LIMIT_S, BACKOFF_FIRST_S * 2 ** attempt);
-  return ceiling * (0.5 + 0.5 * random());
-}
+/** Codes in words, where the server's own are terse. */
+const WORDS = new Map([
+  [101, "the server wants to know who asks: this page brings no token"],
+  [107, "this is no topic filter: + and # stand alone in their level, # is the last one, and 16 levels or 255 bytes are the most"],
+  [103, "the server does not let this page subscribe to these topics"],
+  [RESTARTING, "the server is restarting"],
+  [2500, "this browser fell behind"],
+  [SHUTDOWN, "the server is restarting"],
+  [3500, "the server refuses this page: it wants a token, and the page brings none"],
+  [3507, "the server refuses this page: nothing says who may connect from elsewhere"],
+]);
 
-function explain(code, reason) {
-  if (code === RESTARTING) return "the server is restarting";
-  if (code === SLOW) return reason || "this browser was too slow";
-  return reason;
+function explain({ code, reason = "", message = "" }) {
+  if (code === SLOW) return reason === "slow" ? "this browser was too slow" : reason;
+  // The SDK's own (0 to 99) say what it did, not why.
+  return WORDS.get(code) ?? (code < 100 ? "" : reason || message);
 }
 
 export class Stream {
   #base;
   #filter;
   #onMessage;
+  #onGap;
   #onState;
   #since;
-  #socket = null;
-  #timer = 0;
-  #attempt = 0;
+  #client;
+  #subscription;
   #isClosed = false;
-  #openedAt = 0;
+  #round = 0;
+  #waiting = null; // publications, while a question is open
+  #retryTimer = 0;
+  #isRetrying = false;
   state = "connecting";
 
   /**
    * @param {object} options
    * @param {URL} options.base where the gateway is mounted, with its trailing slash
    * @param {string} options.filter topic filter, as typed
-   * @param {(raw: string) => void} options.onMessage
+   * @param {(envelope: object) => void} options.onMessage
+   * @param {(gap: {missed: number, exact: boolean}) => void} options.onGap
    * @param {() => string | null} options.since id of the newest publication seen, null for none
-   * @param {(state: string, detail: {reason: string, seconds: number, isSlow: boolean}) => void} options.onState
+   * @param {(state: string, detail: {reason: string, isSlow: boolean}) => void} options.onState
    */
-  constructor({ base, filter, onMessage, onState, since }) {
+  constructor({ base, filter, onMessage, onGap, onState, since }) {
     this.#base = base;
     this.#filter = filter;
     this.#onMessage = onMessage;
+    this.#onGap = onGap;
     this.#onState = onState;
     this.#since = since;
-    addEventListener("online", this.#hurry);
     document.addEventListener("visibilitychange", this.#hurry);
-    this.#open();
+    const address = new URL("connection/websocket", base);
+    address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
+    this.#client = new Centrifuge(address.href, {
+      name: "portcast page",
+      minReconnectDelay: BACKOFF_FIRST_MS,
+      maxReconnectDelay: BACKOFF_LIMIT_MS,
+    });
+    this.#client.on("connecting", (context) => this.#away(context));
+    this.#client.on("disconnected", (context) => this.#refused(context));
+    // Each failed attempt gives another delay, which the SDK keeps to itself; the state says that it goes on.
+    this.#client.on("error", ({ error }) => this.#failed(error));
+    this.#subscription = this.#client.newSubscription(filter, { data: { envelope: true } });
+    this.#subscription.on("subscribed", () => this.#catchUp());
+    this.#subscription.on("subscribing", (context) => {
+      // When the connection breaks, only the client's own event says why.
+      if (this.#client.state === "connected") this.#away(context);
+    });
+    this.#subscription.on("unsubscribed", (context) => this.#refused(context));
+    this.#subscription.on("publication", ({ data }) => this.#received(data));
+    this.#enter("connecting");
+    this.#subscription.subscribe();
+    this.#client.connect();
   }
 
   /** Connect now if waiting. */
   retry() {
-    if (this.state === "waiting") this.#open();
+    if (this.state !== "waiting") return;
+    this.#isRetrying = true;
+    this.#client.disconnect();
+    this.#isRetrying = false;
+    this.#enter("connecting");
+    this.#client.connect();
   }
 
   close() {
     this.#isClosed = true;
-    clearTimeout(this.#timer);
-    removeEventListener("online", this.#hurry);
+    this.#round += 1;
+    clearTimeout(this.#retryTimer);
     document.removeEventListener("visibilitychange", this.#hurry);
-    this.#drop();
+    this.#client.disconnect();
   }
 
   #hurry = () => {
     if (!document.hidden) this.retry();
   };
 
-  #address() {
-    const url = new URL("ws", this.#base);
-    url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-    // In the query and not in the path: a path would eat a filter such as `..`, and read a final `/` as `/#`.
-    // And not by URLSearchParams, which writes a space as `+`: to the gateway a `+` is a `+`.
-    const since = this.#since();
-    const past = since === null ? "history=100" : `since=${encodeURIComponent(since)}`;
-    url.search = `filter=${encodeURIComponent(this.#filter)}&format=json&${past}`;
-    return url;
+  #away(context) {
+    if (this.#isClosed || this.#isRetrying || this.state === "connecting") return;
+    this.#forgetQuestion();
+    if (this.state === "waiting") return;
+    this.#enter("waiting", { reason: explain(context), isSlow: context.code === SLOW });
   }
 
-  #open() {
-    clearTimeout(this.#timer);
-    this.#drop();
-    this.#enter("connecting");
-    const socket = new WebSocket(this.#address());
-    this.#socket = socket;
-    this.#timer = setTimeout(() => this.#failed(socket, 1006, "no answer"), OPEN_LIMIT_S * 1000);
-    socket.addEventListener("open", () => {
-      if (socket !== this.#socket) return;
-      clearTimeout(this.#timer);
-      this.#openedAt = performance.now();
-      this.#enter("live");
-    });
-    socket.addEventListener("message", (event) => {
-      if (socket === this.#socket && typeof event.data === "string") this.#onMessage(event.data);
-    });
-    socket.addEventListener("close", (event) => this.#failed(socket, event.code, event.reason));
+  #failed(error) {
+    if (this.#isClosed || this.#isRetrying || this.state === "refused") return;
+    if (this.state === "connecting") this.#enter("waiting", { reason: explain(error) });
   }
 
-  #failed(socket, code, reason) {
-    if (socket !== this.#socket || this.#isClosed) return;
-    clearTimeout(this.#timer);
-    this.#drop();
-    if (code === BAD_FILTER) {
-      this.#enter("refused", { reason: reason || "the server refused the topic filter" });
+  #refused(context) {
+    if (this.#isClosed || this.#isRetrying || this.state === "refused") return;
+    this.#forgetQuestion();
+    this.#enter("refused", { reason: explain(context) || "the server refused the connection" });
+  }
+
+  #received(envelope) {
+    if (this.#waiting === null) {
+      this.#onMessage(envelope);
+    } else {
+      this.#waiting.push(envelope);
+      if (this.#waiting.length >= 2 * MAX_WAITING) this.#waiting.splice(0, MAX_WAITING);
+    }
+  }
+
+  #forgetQuestion() {
+    this.#round += 1;
+    clearTimeout(this.#retryTimer);
+    // What waits is newer than what the next answer begins with, and will be in it.
+    this.#waiting = null;
+  }
+
+  async #catchUp() {
+    if (this.#isClosed) return;
+    this.#forgetQuestion();
+    const round = this.#round;
+    this.#waiting = [];
+    const seen = new Set();
+    try {
+      for (let isMore = true; isMore; ) {
+        const answer = await this.#ask();
+        if (round !== this.#round) return;
+        if (answer.missed > 0) this.#onGap(answer);
+        seen.clear();
+        for (const envelope of answer.publications) {
+          seen.add(envelope.id);
+          this.#onMessage(envelope);
+        }
+        isMore = answer.more > 0 && answer.publications.length > 0;
+        // Each of these was published before the next question, so that its answer will hold them.
+        if (isMore) this.#waiting = [];
+      }
+    } catch (error) {
+      if (round !== this.#round) return;
+      // Live publications must not be shown before what is older, and they would move the place to go on from.
+      this.#enter("waiting", { reason: `history cannot be read (${error.message})` });
+      this.#retryTimer = setTimeout(() => this.#catchUp(), BACKOFF_FIRST_MS * 4);
       return;
     }
-    if (this.#openedAt > 0 && performance.now() - this.#openedAt > STABLE_S * 1000) this.#attempt = 0;
-    this.#openedAt = 0;
-    const seconds = backoff(this.#attempt);
-    this.#attempt += 1;
-    this.#timer = setTimeout(() => this.#open(), seconds * 1000);
-    this.#enter("waiting", { reason: explain(code, reason), seconds, isSlow: code === SLOW });
+    const waiting = this.#waiting;
+    this.#waiting = null;
+    this.#enter("live");
+    for (const envelope of waiting) {
+      if (!seen.has(envelope.id)) this.#onMessage(envelope);
+    }
   }
 
-  #drop() {
-    const socket = this.#socket;
-    this.#socket = null;
-    if (socket !== null && socket.readyState <= WebSocket.OPEN) socket.close(1000);
+  async #ask() {
+    const url = new URL("api/history", this.#base);
+    // By hand, because URLSearchParams writes a space as `+`: to the gateway a `+` is a `+`.
+    const since = this.#since();
+    const past = since === null ? `limit=${FIRST_PAGE}` : `limit=${PAGE}&since=${encodeURIComponent(since)}`;
+    url.search = `filter=${encodeURIComponent(this.#filter)}&${past}`;
+    const response = await fetch(url, { signal: AbortSignal.timeout(ANSWER_LIMIT_MS), cache: "no-store" });
+    if (!response.ok) throw new Error(`HTTP ${response.status}`);
+    return response.json();
   }
 
-  #enter(state, { reason = "", seconds = 0, isSlow = false } = {}) {
+  #enter(state, { reason = "", isSlow = false } = {}) {
     this.state = state;
-    this.#onState(state, { reason, seconds, isSlow });
+    this.#onState(state, { reason, isSlow });
   }
 }

@@ -1,9 +1,9 @@
 // The newest publications, newest on top.
 //
-// receive() costs almost nothing: it keeps the raw text. A flush makes rows of it, in an animation frame, at most
+// receive() costs almost nothing: it keeps the envelope. A flush makes rows of it, in an animation frame, at most
 // ROWS_PER_FLUSH of them and not before FLUSH_INTERVAL_MS have passed since the last: nobody reads faster, and the
 // page stays free for the reader's clicks. What waits beyond MAX_ROWS would be pushed out of the table before anyone
-// saw it, so it is dropped unparsed and counted in a row of its own. A hidden tab gets no animation frames and so does
+// saw it, so it is dropped and counted in a row of its own. A hidden tab gets no animation frames and so does
 // no work; pausing is the same by hand. Invariant: received = rows ever made + passed over + waiting.
 
 import { element, setText } from "./dom.js";
@@ -21,11 +21,10 @@ const MAYBE_LONG = 40;
 const KEPT_CHARACTERS = 131_072;
 const COLOURS = 8;
 
-function parse(raw) {
-  try {
-    return JSON.parse(raw);
-  } catch {
-    return null;
+/** A row that is not a publication, on its way. */
+class Note {
+  constructor(text) {
+    this.text = text;
   }
 }
 
@@ -40,7 +39,7 @@ export class PublicationTable {
   #waiting = [];
   #passedOver = 0;
   #passedWhilePaused = 0;
-  #newestRaw = null;
+  #newestId = null;
   #records = new Map(); // row element -> what it shows, oldest first
   #colours = new Map();
   #needle = "";
@@ -74,28 +73,29 @@ export class PublicationTable {
     return this.#body.childElementCount === 0 && this.#waiting.length === 0 && this.#passedOver === 0;
   }
 
-  /** Take one message as it came. */
-  receive(raw) {
-    if (raw.startsWith('{"gap"')) {
-      this.note(gapText(parse(raw)?.gap ?? {}));
-      return;
-    }
+  /** Take one publication. */
+  receive(envelope) {
     this.received += 1;
-    this.#newestRaw = raw;
-    this.#waiting.push(raw);
+    this.#newestId = envelope.id ?? null;
+    this.#waiting.push(envelope);
     if (this.#waiting.length >= 2 * MAX_ROWS) this.#passOver();
     this.#schedule();
   }
 
+  /** Add a row that says what is gone for good. */
+  gap(gap) {
+    this.note(gapText(gap));
+  }
+
   /** Add a row that is not a publication. */
   note(text) {
-    this.#waiting.push({ note: text });
+    this.#waiting.push(new Note(text));
     this.#schedule();
   }
 
   /** The id of the newest publication received, shown or not: where a new connection goes on. */
   lastId() {
-    return this.#newestRaw === null ? null : (parse(this.#newestRaw)?.id ?? null);
+    return this.#newestId;
   }
 
   pause() {
@@ -125,7 +125,7 @@ export class PublicationTable {
   /** Forget everything, for another filter. */
   reset() {
     this.clear();
-    this.#newestRaw = null;
+    this.#newestId = null;
   }
 
   /** Show only rows whose topic or data contain `text`, in any case. */
@@ -139,7 +139,7 @@ export class PublicationTable {
   #passOver() {
     // Down to the newest MAX_ROWS; done at twice that, so that the copying is spread over many messages.
     const passed = this.#waiting.splice(0, this.#waiting.length - MAX_ROWS);
-    const notes = passed.filter((entry) => typeof entry !== "string");
+    const notes = passed.filter((entry) => entry instanceof Note);
     this.#passedOver += passed.length - notes.length;
     if (this.isPaused) this.#passedWhilePaused += passed.length - notes.length;
     this.#waiting.unshift(...notes);
@@ -162,7 +162,7 @@ export class PublicationTable {
       const made = [];
       if (this.#passedOver > 0) made.push(this.#passedOverRow());
       for (const entry of this.#waiting.splice(0, ROWS_PER_FLUSH)) {
-        made.push(typeof entry === "string" ? this.#publicationRow(entry) : noteRow(entry.note));
+        made.push(entry instanceof Note ? noteRow(entry.text) : this.#publicationRow(entry));
       }
       this.#body.prepend(...made.reverse());
       this.#trim();
@@ -187,8 +187,8 @@ export class PublicationTable {
     return row;
   }
 
-  #publicationRow(raw) {
-    const record = toRecord(parse(raw) ?? { topic: "?", offset: 0, time: NaN, data: raw });
+  #publicationRow(envelope) {
+    const record = toRecord(envelope);
     const data = element("td", { className: "data", attributes: { role: "cell" } });
     if (record.bytes !== null) data.append(element("span", { className: "badge" }, "hex"));
     data.append(element("span", { className: "text" }, record.preview));

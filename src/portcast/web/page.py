@@ -7,8 +7,17 @@ from pathlib import PurePosixPath
 
 from fastapi import APIRouter, HTTPException, Response
 
-TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+TYPES = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".mjs": "text/javascript",
+    ".svg": "image/svg+xml",
+}
 """What is served, by ending; anything else in the folder is not."""
+
+VENDOR = "vendor"
+"""The folder of what others wrote; its files are served under its name."""
 
 HEADERS = {
     # Nothing inline and nothing from elsewhere: whatever a device sends, it cannot become code.
@@ -26,10 +35,12 @@ HEADERS = {
 def load() -> dict[str, tuple[bytes, str]]:
     """Return the page's files as name to (content, media type)."""
     table = {}
-    for entry in files("portcast").joinpath("dashboard").iterdir():
-        media_type = TYPES.get(PurePosixPath(entry.name).suffix)
-        if media_type is not None:
-            table[entry.name] = (entry.read_bytes(), media_type)
+    folder = files("portcast").joinpath("dashboard")
+    for prefix, place in (("", folder), (f"{VENDOR}/", folder.joinpath(VENDOR))):
+        for entry in place.iterdir() if place.is_dir() else ():
+            media_type = TYPES.get(PurePosixPath(entry.name).suffix)
+            if media_type is not None:
+                table[prefix + entry.name] = (entry.read_bytes(), media_type)
     return table
 
 
@@ -47,6 +58,6 @@ def add_page(router: APIRouter) -> None:
     async def page() -> Response:
         return respond("index.html")
 
-    @router.api_route("/static/{name}", methods=["GET", "HEAD"], include_in_schema=False)
+    @router.api_route("/static/{name:path}", methods=["GET", "HEAD"], include_in_schema=False)
     async def static(name: str) -> Response:
         return respond(name)
