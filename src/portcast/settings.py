@@ -50,6 +50,9 @@ ENVIRONMENT_PREFIX = "PORTCAST_"
 CONFIG_VARIABLE = "PORTCAST_CONFIG"
 """Names the TOML file when the command line does not."""
 
+TOKEN_VARIABLE = "PORTCAST_TOKEN"  # noqa: S105 - a name
+"""Is for `portcast tail` alone, and no setting of a gateway."""
+
 # Docker links and Kubernetes put variables into every container beside a service named "portcast" or "portcast-…".
 # They are not meant for us; PORTCAST_PORT=tcp://10.0.0.1:80 is told from a user's mistake by its value.
 _SERVICE_LINK = re.compile(
@@ -315,7 +318,8 @@ def _with_environment(settings: Settings, environment: Mapping[str, str]) -> Set
         for name, value in environment.items()
         if name.startswith(ENVIRONMENT_PREFIX) and value and not _SERVICE_LINK.fullmatch(f"{name}={value}")
     }
-    ours.pop(CONFIG_VARIABLE, None)
+    for name in (CONFIG_VARIABLE, TOKEN_VARIABLE):
+        ours.pop(name, None)
     if http := ours.pop("PORTCAST_HTTP", None):
         settings = replace(settings, http=_http_address(http, "PORTCAST_HTTP"))
     if listen := ours.pop("PORTCAST_LISTEN", None):

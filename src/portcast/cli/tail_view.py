@@ -1,7 +1,6 @@
-"""What ``portcast tail`` makes of the messages it receives. Pure.
+"""What ``portcast tail`` makes of the envelopes that it receives. Pure.
 
-A message is one JSON object: a publication (``topic``, ``epoch``, ``offset``, ``id``, ``time`` in Unix seconds, and
-``data`` as text or ``base64``), or after a reconnect ``{"gap": {"missed": N, "exact": bool}}``.
+An envelope has ``topic``, ``epoch``, ``offset``, ``id``, ``time`` in Unix seconds, and ``data`` as text or ``base64``.
 """
 
 from __future__ import annotations
@@ -49,22 +48,21 @@ class Gap:
     is_exact: bool
 
 
-def parse_message(text: str | bytes) -> Received | Gap | None:
-    """Return what a message says; None if it is something else, of a newer gateway perhaps."""
+def received(envelope: object) -> Received | None:
+    """Return what an envelope says; None if it is something else, of a newer gateway perhaps."""
+    if not isinstance(envelope, dict):
+        return None
     try:
-        message = json.loads(text)
-        if "gap" in message:
-            return Gap(int(message["gap"]["missed"]), bool(message["gap"]["exact"]))
-        if "data" in message:
-            data = str(message["data"]).encode("utf-8", "surrogatepass")
+        if "data" in envelope:
+            data = str(envelope["data"]).encode("utf-8", "surrogatepass")
         else:
-            data = b64decode(message["base64"], validate=True)
+            data = b64decode(envelope["base64"], validate=True)
         return Received(
-            str(message["topic"]),
-            str(message["epoch"]),
-            int(message["offset"]),
-            str(message["id"]),
-            float(message["time"]),
+            str(envelope["topic"]),
+            str(envelope["epoch"]),
+            int(envelope["offset"]),
+            str(envelope["id"]),
+            float(envelope["time"]),
             data,
         )
     except (ValueError, TypeError, KeyError, Base64Error):
