@@ -43,6 +43,8 @@ class Serve:
         self.http, *self.ports = free_ports(4)
         self.url = f"http://127.0.0.1:{self.http}/"
         """Where the page is, with its trailing slash."""
+        self.gateway = self.url
+        """Where the gateway is."""
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -80,7 +82,7 @@ class Serve:
         assert self._process is not None
         assert self._process.poll() is None, self._log.read_text("utf-8", "replace")
         try:
-            with DIRECT.open(f"{self.url}health/ready", timeout=2) as answer:
+            with DIRECT.open(f"{self.gateway}health/ready", timeout=2) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False
@@ -99,7 +101,7 @@ class Serve:
 
     def listeners(self) -> list[dict[str, Any]]:
         """What the API says of the listeners."""
-        with DIRECT.open(f"{self.url}api/listeners", timeout=5) as answer:
+        with DIRECT.open(f"{self.gateway}api/listeners", timeout=5) as answer:
             found: list[dict[str, Any]] = json.load(answer)["listeners"]
             return found
 
@@ -121,6 +123,7 @@ class Embedded(Serve):
     def __init__(self, log: Path) -> None:
         super().__init__(log)
         self.url += "live/portcast/"
+        self.gateway = self.url
         self._folder = log.parent
         (self._folder / "embedding_app.py").write_text(APP.format(port=self.ports[0]), "utf-8")
 
@@ -140,3 +143,31 @@ class Guarded(Serve):
 
     def _command(self) -> list[str | Path]:
         return [*super()._command(), *self._arguments, self._file]
+
+
+EXAMPLE = """\
+import sys
+from dataclasses import replace
+from importlib import import_module
+
+import uvicorn
+
+module = import_module(f"examples.{sys.argv[1]}")
+declared = module.gateway.devices.declarations
+declared[:] = [
+    replace(one, config=replace(one.config, address=one.config.address.with_port(int(sys.argv[2])))) for one in declared
+]
+uvicorn.run(module.app, host="127.0.0.1", port=int(sys.argv[3]), ws="websockets-sansio")
+"""
+
+
+class Example(Serve):
+    """An example as it is, on ports that are free: a page of its own, and the gateway under a prefix."""
+
+    def __init__(self, log: Path, name: str) -> None:
+        super().__init__(log)
+        self.gateway = f"{self.url}portcast/"
+        self._name = name
+
+    def _command(self) -> list[str | Path]:
+        return [sys.executable, "-c", EXAMPLE, self._name, str(self.ports[0]), str(self.http)]
