@@ -328,14 +328,20 @@ def _run(server: DrainingServer, bound: socket.socket) -> None:
 
 async def _cancel_the_rest() -> None:
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    # The drain has cancelled some, and waited for them.
+    fresh = [task for task in tasks if not task.cancelling()]
     for task in tasks:
         task.cancel()
-    if not tasks:
-        return
     # Not gather: a task that swallows its cancellation must not keep the process.
-    _, pending = await asyncio.wait(tasks, timeout=LEFT_BEHIND_S)
+    if fresh:
+        await asyncio.wait(fresh, timeout=LEFT_BEHIND_S)
+    elif tasks:
+        await asyncio.sleep(0)
+    pending = [task for task in tasks if not task.done()]
     if pending:
         _logger.error("tasks left behind count=%d", len(pending))
+    for task in pending:
+        task._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio's own switch; they have been named
 
 
 async def _close_generators(loop: asyncio.AbstractEventLoop) -> None:
