@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 import psutil
+import pytest
 import trustme
 
 from gateway_serving import wait_until
@@ -44,6 +45,16 @@ SINKS = {"ours": "WebSocketProtocol", "sansio": "TransportSink", "wsproto": "Tra
 ABORTS = tuple(kind for kind in COMMANDS if kind not in ("hypercorn", "granian"))
 """Where a client that never reads can be aborted. Hypercorn 0.18 and Granian 2.8 show no transport: the subscriber is
 gone there, and holds nothing of ours, but its socket stays until the kernel gives it up."""
+
+
+def skip_unless_it_ends(kind: str) -> None:
+    """Skip a test that stops a server in order while a WebSocket is open, if the server itself cannot do that.
+
+    Any app of one idle WebSocket shows it with Hypercorn 0.18: since Python 3.12 `Server.wait_closed` waits for
+    connections, which it does before it cancels the calls that hold them.
+    """
+    if kind == "hypercorn" and sys.version_info >= (3, 12):
+        pytest.skip("Hypercorn itself does not end on a signal while a WebSocket is open")
 
 
 class Server:

@@ -69,9 +69,9 @@ def read_all(sockets: list[socket.socket], limit_s: float) -> list[bytes]:
     ends = dict.fromkeys(sockets, b"")
     deadline = time.monotonic() + limit_s
     with selectors.DefaultSelector() as selector:
-        for sock in sockets:
-            sock.setblocking(False)
-            selector.register(sock, selectors.EVENT_READ)
+        for one in sockets:
+            one.setblocking(False)
+            selector.register(one, selectors.EVENT_READ)
         while selector.get_map() and time.monotonic() < deadline:
             for key, _ in selector.select(0.1):
                 sock = key.fileobj

@@ -13,14 +13,13 @@ import json
 import random
 import signal
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from contract_servers import ABORTS, COMMANDS, SINKS, Server, running
+from contract_servers import ABORTS, COMMANDS, SINKS, Server, running, skip_unless_it_ends
 from gateway_serving import wait_until
 from raw_clients import WebSocket
 
@@ -257,10 +256,7 @@ def test_it_stops_in_order(server: Server, topic: str) -> None:
     Hypercorn does not let the drain begin with the signal: it cancels the ASGI calls, after three seconds. Granian ends
     them at once, whatever they are sending, and its clients see no close frame.
     """
-    if server.kind == "hypercorn" and sys.version_info >= (3, 12):
-        # Any app of one idle WebSocket shows it: since 3.12 Server.wait_closed waits for connections, which it does
-        # before it cancels the calls that hold them.
-        pytest.skip("Hypercorn itself does not end on a signal while a WebSocket is open")
+    skip_unless_it_ends(server.kind)
     with server.client(topic) as client:
         server.publish(topic, *map(str, range(100)))
         # Over TLS the server would wait for this client's goodbye: asyncio for 30 s, as for any that is idle.
