@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Run the checks of Portcast, part by part, and say plainly what could not be run.
 
-    scripts/test.py                 every part
+    scripts/test.py                 every part but hostile
     scripts/test.py tests e2e       some parts
     scripts/test.py --skip lint     all but some
 
 Parts: ``lint`` (format, rules, types), ``tests`` (everything without a browser, in parallel), ``e2e`` (the live page in
 Chromium, in a pytest process of its own because the synchronous Playwright leaves a running loop behind),
-``conformance`` (the Centrifuge SDKs that others wrote, against the server; fetched from PyPI and npm).
+``conformance`` (the Centrifuge SDKs that others wrote, against the server; fetched from PyPI and npm). Only if it
+is named: ``hostile`` (attack tools and suites of others that take more than a minute).
 
 Exit status 0 means that every part ran and passed, or could not run for the reason printed; a part asked for by name
 must run. The last line has the form of pytest's own and holds the total number of tests.
@@ -40,6 +41,8 @@ CONFORMANCE_LIMIT_S = 300
 LINT_LIMIT_S = 300
 TESTS_LIMIT_S = 720
 E2E_LIMIT_S = 300
+HOSTILE_LIMIT_S = 3600
+HOSTILE_PACKAGES = ("slowhttptest", "testssl.sh")
 INSTALL_LIMIT_S = 240
 
 
@@ -135,7 +138,12 @@ def lint() -> Outcome:
 def tests(jobs: int) -> Outcome:
     """Everything that needs no browser."""
     parallel = ["-n", str(jobs)] if jobs > 1 else []
-    elsewhere = ["-m", "not e2e and not conformance", "--ignore=tests/e2e", "--ignore=tests/conformance"]
+    elsewhere = [
+        "-m",
+        "not e2e and not conformance and not hostile",
+        "--ignore=tests/e2e",
+        "--ignore=tests/conformance",
+    ]
     return _pytest([*elsewhere, *parallel], TESTS_LIMIT_S)
 
 
@@ -169,6 +177,17 @@ def conformance() -> Outcome:
     if missing:
         outcome.said += f"; not run: {missing[0]}"
     return outcome
+
+
+def hostile() -> Outcome:
+    """Attack tools of others; what cannot be installed is skipped by its test, with the reason."""
+    missing = [one for one in HOSTILE_PACKAGES if _find(one.removesuffix(".sh")) is None]
+    if missing and (reason := _apt_install(missing)):
+        say(f"hostile: without {', '.join(missing)}: {reason}")
+    path = os.pathsep.join([os.environ.get("PATH", ""), SYSTEM_PATH])
+    return _pytest(
+        ["-m", "hostile", "--ignore=tests/e2e", "--ignore=tests/conformance"], HOSTILE_LIMIT_S, {"PATH": path}
+    )
 
 
 def _python_sdk() -> dict[str, str]:
@@ -209,35 +228,41 @@ def _read_report(report: Path) -> Counts:
     return counts
 
 
-# --- Chromium ---------------------------------------------------------------------------------------------------------
+# --- what apt has -----------------------------------------------------------------------------------------------------
 
 
 def find_or_install_chromium() -> tuple[str | None, str]:
     """Return the path of a Chromium, or None and why there is none."""
-    found = _find_chromium()
-    if found is not None:
-        return found, ""
+    found = _find(*CHROMIUM_NAMES)
+    if found is None and (reason := _apt_install(["chromium"])):
+        return None, f"there is no Chromium: {reason}"
+    found = found or _find(*CHROMIUM_NAMES)
+    return found, "" if found else "apt-get installed chromium, but it is not on the PATH"
+
+
+def _apt_install(packages: Sequence[str]) -> str:
+    """Install packages; return why that was not possible, or nothing."""
+    wanted = " ".join(packages)
     apt = shutil.which("apt-get", path=SYSTEM_PATH)
     if apt is None:
-        return None, "there is no Chromium, and no apt-get to install it with"
+        return "there is no apt-get to install it with"
     if os.geteuid() != 0:
-        return None, "there is no Chromium; as root: apt-get install --no-install-recommends chromium"
-    say(f"e2e: installing chromium with apt-get (up to {INSTALL_LIMIT_S} s)")
+        return f"as root: apt-get install --no-install-recommends {wanted}"
+    say(f"installing {wanted} with apt-get (up to {INSTALL_LIMIT_S} s)")
     started = time.monotonic()
     apt_environment = {"PATH": SYSTEM_PATH, "DEBIAN_FRONTEND": "noninteractive"}
-    for arguments in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", "chromium"]):
+    for arguments in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", *packages]):
         left = INSTALL_LIMIT_S - (time.monotonic() - started)
         status = run([apt, *arguments], max(left, 1), apt_environment, is_quiet=True)
         if status != 0:
             how = status if isinstance(status, str) else f"failed with status {status}"
-            return None, f"there is no Chromium, and apt-get {arguments[0]} {how}"
-    found = _find_chromium()
-    return found, "" if found else "apt-get installed chromium, but it is not on the PATH"
+            return f"apt-get {arguments[0]} {how}"
+    return ""
 
 
-def _find_chromium() -> str | None:
+def _find(*names: str) -> str | None:
     path = os.pathsep.join([os.environ.get("PATH", ""), SYSTEM_PATH])
-    return next(filter(None, (shutil.which(name, path=path) for name in CHROMIUM_NAMES)), None)
+    return next(filter(None, (shutil.which(name, path=path) for name in names)), None)
 
 
 # --- the run ----------------------------------------------------------------------------------------------------------
@@ -251,13 +276,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "tests": lambda: tests(options.jobs),
         "e2e": e2e,
         "conformance": conformance,
+        "hostile": hostile,
     }
     started = time.monotonic()
     outcomes: dict[str, Outcome] = {}
     for name in parts:
         if name in options.skip:
             outcomes[name] = Outcome(True, "not run: --skip")
-        elif not options.parts or name in options.parts:
+        elif name in options.parts or (not options.parts and name != "hostile"):
             say(f"--- {name} {'-' * (74 - len(name))}")
             part_started = time.monotonic()
             outcome = parts[name]()
@@ -270,9 +296,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    names = ("lint", "tests", "e2e", "conformance")
+    names = ("lint", "tests", "e2e", "conformance", "hostile")
     parser = argparse.ArgumentParser(description="Run the checks of Portcast.")
-    parser.add_argument("parts", nargs="*", metavar="part", help=f"any of {', '.join(names)}; all if none is given")
+    parser.add_argument(
+        "parts", nargs="*", metavar="part", help=f"any of {', '.join(names)}; all but hostile if none is given"
+    )
     parser.add_argument("--skip", action="append", choices=names, default=[], help="leave a part out")
     parser.add_argument(
         "--jobs", type=int, default=min(2, os.cpu_count() or 1), help="pytest processes for the tests (default 2)"

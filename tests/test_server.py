@@ -197,7 +197,7 @@ def test_half_a_head_is_not_waited_for() -> None:
         app,
         Gateway(app),
         http=LOOPBACK,
-        options=HttpOptions(request_head_timeout_s=0.1),
+        options=HttpOptions(request_timeout_s=0.1),
         on_ready=lambda address: tasks.append(asyncio.get_running_loop().create_task(dawdle(address))),
     )
     assert answers[0].startswith(b"HTTP/1.1 408 ")

@@ -206,11 +206,19 @@ class HttpOptions(_Checked):
     max_message_bytes: int = field(
         default=65_536, metadata={"help": "largest WebSocket message or HTTP body accepted", "minimum": 1}
     )
-    request_head_timeout_s: float = field(
+    request_timeout_s: float = field(
         default=10.0,
         metadata={
-            "help": "from the beginning of a request's head (64 KiB at most) to its end, absolute; 0 = no deadline; "
-            "under `portcast serve` only",
+            "help": "from the beginning of a request (its head has 64 KiB at most) to the end of its body, absolute; "
+            "0 = no deadline; under `portcast serve` only",
+            "minimum": 0,
+        },
+    )
+    write_timeout_s: float = field(
+        default=30.0,
+        metadata={
+            "help": "for a client to take the rest of a response, then abort; 0 = no deadline; under `portcast serve` "
+            "only",
             "minimum": 0,
         },
     )

@@ -6,7 +6,8 @@ What uvicorn does differently by itself, and why we do not:
   any listener starts; it listens, as in uvicorn, only after the lifespan has started.
 * It closes every WebSocket the moment it stops, while devices go on sending. Here `Gateway.drain` runs before that.
 * It waits for ever for a client that does not read. Here the whole stop has one deadline.
-* It waits for ever for the rest of a request's head. Here that has a deadline (`portcast.web.heads`).
+* It waits for ever for the rest of a request, and for a client to take its response. Here both have deadlines
+  (`portcast.web.http_deadlines`).
 * It raises the signal again at the end, so that the status is -15. Here an orderly stop ends with status 0.
 * It logs a traceback when the lifespan fails. Here the error is raised to the caller of `serve`.
 
@@ -38,8 +39,8 @@ from portcast.config import Address, HttpOptions
 from portcast.errors import PortcastError
 from portcast.http_socket import BACKLOG, bind_http, http_error
 from portcast.runtime.limits import raise_descriptor_limit
-from portcast.web.heads import HeadWatch, http_protocol, most_pending
 from portcast.web.hosts import HostCheck, HostRule
+from portcast.web.http_deadlines import HttpDeadlines, http_protocol, most_pending
 from portcast.web.websocket_protocol import WebSocketProtocol
 
 Message = MutableMapping[str, Any]
@@ -219,10 +220,12 @@ class _UvicornFilter(logging.Filter):
 
 def server_config(app: AsgiApp, options: HttpOptions) -> uvicorn.Config:
     """Return uvicorn's configuration for our way of serving ``app``."""
+    most = most_pending(raise_descriptor_limit())
+    deadlines = HttpDeadlines(options.request_timeout_s, options.write_timeout_s, most)
     return uvicorn.Config(
         app,
         # The one HTTP implementation and the one WebSocket implementation that we test with.
-        http=http_protocol(HeadWatch(options.request_head_timeout_s, most_pending(raise_descriptor_limit()))),
+        http=http_protocol(deadlines),
         ws=WebSocketProtocol,
         loop="auto",  # uvloop where it is installed
         lifespan="on",

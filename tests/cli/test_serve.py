@@ -196,6 +196,7 @@ def test_tail_simulate_and_send_against_a_gateway() -> None:
         assert not any("Traceback" in line for line in follower.err.rest())
 
 
+@pytest.mark.timeout(60)  # four processes start, one after the other
 def test_tail_survives_a_restart() -> None:
     http, port = free_port(), free_port()
     where = ["--http", str(http), "--listen", f"{port}?topic=a"]

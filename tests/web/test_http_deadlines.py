@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from asgi_fakes import until
 from gateway_serving import Served, app_with, serving
 from portcast import Gateway
-from portcast.web.heads import LEAST_PENDING, MOST_PENDING, HeadWatch, http_protocol, most_pending
+from portcast.web.http_deadlines import LEAST_PENDING, MOST_PENDING, HttpDeadlines, http_protocol, most_pending
 
 pytestmark = pytest.mark.anyio
 
@@ -21,7 +22,7 @@ REQUEST = b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n"
 
 
 @asynccontextmanager
-async def watched(watch: HeadWatch, **config: Any) -> AsyncIterator[Served]:
+async def watched(watch: HttpDeadlines, **config: Any) -> AsyncIterator[Served]:
     async with serving(app_with(Gateway()), http=http_protocol(watch), **config) as served:
         yield served
 
@@ -49,20 +50,20 @@ async def _answer(reader: asyncio.StreamReader) -> bytes:
 )
 async def test_a_head_that_does_not_come_is_not_waited_for(sent: bytes, answer: bytes) -> None:
     """Left open, such connections use up the descriptors until not even a health check gets in."""
-    watch = HeadWatch(SHORT_S, 10)
+    watch = HttpDeadlines(SHORT_S, LONG_S, 10)
     async with watched(watch) as served:
         reader, writer = await _open(served, sent)
         with anyio.fail_after(5):
             said = await reader.read()
         assert said.startswith(answer)
         assert bool(said) == bool(answer)
-        assert len(watch) == 0
+        assert len(watch.pending) == 0
         writer.close()
 
 
 async def test_bytes_that_drip_do_not_put_it_off() -> None:
     """The deadline is absolute."""
-    watch = HeadWatch(SHORT_S, 10)
+    watch = HttpDeadlines(SHORT_S, LONG_S, 10)
     async with watched(watch) as served:
         reader, writer = await _open(served, b"GET / HTTP/1.1\r\n")
         # What is written after the end may be answered with a reset, which is an end, too.
@@ -76,13 +77,13 @@ async def test_bytes_that_drip_do_not_put_it_off() -> None:
 
 async def test_a_kept_connection_has_a_deadline_from_its_next_head_on() -> None:
     """The first byte of the next request ends uvicorn's own timeout, which knows idle connections only."""
-    watch = HeadWatch(SHORT_S, 10)
+    watch = HttpDeadlines(SHORT_S, LONG_S, 10)
     async with watched(watch) as served:
         reader, writer = await _open(served, REQUEST)
         assert b" 200 " in await _answer(reader)
-        assert len(watch) == 0
+        assert len(watch.pending) == 0
         writer.write(REQUEST[:-2])
-        await until(lambda: len(watch) == 1, "the next head to be awaited")
+        await until(lambda: len(watch.pending) == 1, "the next head to be awaited")
         with anyio.fail_after(5):
             assert (await reader.read()).startswith(b"HTTP/1.1 408 ")
         writer.close()
@@ -90,11 +91,11 @@ async def test_a_kept_connection_has_a_deadline_from_its_next_head_on() -> None:
 
 async def test_whole_requests_are_left_alone() -> None:
     """What lasts long, streams and WebSockets, has no head under way; an idle kept connection is uvicorn's own."""
-    watch = HeadWatch(SHORT_S, 10)
+    watch = HttpDeadlines(SHORT_S, LONG_S, 10)
     async with watched(watch) as served, served.websocket() as client:
         reader, writer = await _open(served, REQUEST)
         await _answer(reader)
-        await until(lambda: len(watch) == 0, "both heads")
+        await until(lambda: len(watch.pending) == 0, "both heads")
         await anyio.sleep(SHORT_S * 2)
         writer.write(REQUEST)
         assert b" 200 " in await _answer(reader)
@@ -104,32 +105,32 @@ async def test_whole_requests_are_left_alone() -> None:
 
 async def test_at_the_cap_the_oldest_goes() -> None:
     """So a new client, which sends its head at once, always gets in."""
-    watch = HeadWatch(LONG_S, 3)
+    watch = HttpDeadlines(LONG_S, LONG_S, 3)
     async with watched(watch) as served:
         held = []
         for _ in range(3):
             held.append(await _open(served, b"GET"))
-            await until(lambda: len(watch) == len(held), "one more")
+            await until(lambda: len(watch.pending) == len(held), "one more")
         reader, writer = await _open(served, REQUEST)
         assert b" 200 " in await _answer(reader)
         with anyio.fail_after(5):
             await held[0][0].read()
-        assert len(watch) == 2
+        assert len(watch.pending) == 2
         for _, one in [*held, (reader, writer)]:
             one.close()
-        await until(lambda: len(watch) == 0, "their end")
+        await until(lambda: len(watch.pending) == 0, "their end")
 
 
 async def test_no_deadline() -> None:
     """0 turns the deadline off, not the cap."""
-    watch = HeadWatch(0, 1)
+    watch = HttpDeadlines(0, 0, 1)
     async with watched(watch) as served:
         first, one = await _open(served, b"GET")
-        await until(lambda: len(watch) == 1, "the first")
+        await until(lambda: len(watch.pending) == 1, "the first")
         _, other = await _open(served, b"GET")
         with anyio.fail_after(5):
             await first.read()
-        assert len(watch) == 1
+        assert len(watch.pending) == 1
         one.close()
         other.close()
 
@@ -138,3 +139,73 @@ async def test_no_deadline() -> None:
 def test_few_descriptors_allow_few(descriptors: int, most: int) -> None:
     """What is pending must not use up what health checks need."""
     assert most_pending(descriptors) == most
+
+
+# Bodies
+
+
+@pytest.mark.parametrize("drip", [b"x", b""], ids=["drips", "nothing"])
+async def test_a_body_that_does_not_come_is_not_waited_for(drip: bytes) -> None:
+    """The request's deadline is that of its head and body together."""
+    watch = HttpDeadlines(SHORT_S, LONG_S, 10)
+    async with watched(watch) as served:
+        reader, writer = await _open(
+            served, b"POST /api/topics/t HTTP/1.1\r\nhost: localhost\r\ncontent-length: 60000\r\n\r\nx"
+        )
+        said = b""
+        with anyio.fail_after(5), suppress(ConnectionError):
+            while not reader.at_eof():
+                writer.write(drip)
+                with anyio.move_on_after(0.01):
+                    said += await reader.read(1000)
+        assert said.startswith(b"HTTP/1.1 408 ")
+        assert len(watch.pending) == 0
+        writer.close()
+
+
+async def test_a_whole_body_ends_the_wait() -> None:
+    """And is answered."""
+    watch = HttpDeadlines(SHORT_S, LONG_S, 10)
+    async with watched(watch) as served:
+        for _ in range(2):
+            answer = await served.http.post("/api/topics/t", content=b"x" * 10_000)
+            assert answer.status_code == 200
+            assert len(watch.pending) == 0
+
+
+# Responses
+
+
+async def test_a_response_that_nobody_takes_is_aborted() -> None:
+    """Whether the application still sends, or has sent everything."""
+    watch = HttpDeadlines(LONG_S, SHORT_S, 10)
+    ends = []
+
+    async def large(scope: Any, receive: Any, send: Any) -> None:
+        size = int(scope["path"].strip("/"))
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % size)]})
+        for _ in range(size // 50_000):
+            await send({"type": "http.response.body", "body": b"x" * 50_000, "more_body": True})
+        await send({"type": "http.response.body", "body": b"x" * (size % 50_000)})
+        ends.append(size)
+
+    async with serving(large, http=http_protocol(watch), lifespan="off", is_limited=True) as served:
+        for size in (20_000_000, 400_000):
+            with socket.socket() as client:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                client.setblocking(False)
+                with suppress(BlockingIOError):
+                    client.connect(("127.0.0.1", served.port))
+                await asyncio.get_running_loop().sock_sendall(client, b"GET /%d HTTP/1.1\r\nhost: a\r\n\r\n" % size)
+                await until(lambda: len(watch.owing) == 1, "what is owed")
+                await until(lambda: len(watch.owing) == 0, "the end")
+        await until(lambda: sorted(ends) == [400_000, 20_000_000], "the application's end")
+
+
+async def test_one_that_is_taken_slowly_is_not() -> None:
+    """As long as it is taken in time."""
+    watch = HttpDeadlines(LONG_S, 2.0, 10)
+    async with watched(watch) as served:
+        for _ in range(3):
+            assert (await served.http.get("/openapi.json")).status_code == 200
+        await until(lambda: len(watch.owing) == 0, "nothing owed")

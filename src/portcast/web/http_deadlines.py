@@ -1,0 +1,171 @@
+"""Deadlines for HTTP requests and responses, which uvicorn's protocols have not.
+
+A client that sends half a request and then nothing keeps its socket for ever, as does one that does not take its
+response; so many of them that no descriptor is left lock everybody out, health checks too.
+
+* A connection is *pending* from its opening, and on a kept connection from the first bytes of its next request, until
+  h11 has the whole request, body included. After its deadline it is answered 408 and closed; when there are too many,
+  the oldest goes. A body is read at once by our routes, and has at most ``max_message_bytes``.
+* A connection is *owing* while its transport takes no more (`pause_writing`), and from the end of a response of which
+  something has not left the process yet. After its deadline it is aborted: `close` would wait for a peer that may
+  never read.
+
+Either kind lies in the order in which it began, so the oldest is always the first: one timer of the loop looks at it,
+however many there are.
+
+Of uvicorn's protocol this uses ``conn`` (the h11 connection), ``cycle``, ``transport``,
+``connections`` and ``loop``. An idle kept
+connection is uvicorn's own (``timeout_keep_alive``, 5 s), and so is the size of a head
+(``h11_max_incomplete_event_size``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import cast
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+MOST_PENDING = 2048
+"""Pending connections at a time, so many as the backlog holds: a crowd that comes back in one turn of the loop,
+each with its head under way, must not push itself out."""
+PENDING_SHARE = 8
+"""Of a process with few descriptors only every eighth may be pending."""
+LEAST_PENDING = 64
+
+TIMEOUT_ANSWER = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+"""RFC 9110 §15.5.9. A connection on which nothing was ever sent is closed without: browsers open some in advance."""
+
+
+def most_pending(descriptors: int) -> int:
+    """Return how many connections may be pending in a process that may have so many descriptors."""
+    return max(LEAST_PENDING, min(MOST_PENDING, descriptors // PENDING_SHARE))
+
+
+class _Line:
+    """Connections in the order in which they came, each for the same time."""
+
+    def __init__(self, timeout_s: float, expire: Callable[[H11Protocol], None]) -> None:
+        self._timeout_s = timeout_s
+        self._expire = expire
+        self._since: dict[H11Protocol, float] = {}
+        """By the loop's clock; oldest first."""
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._since)
+
+    def __contains__(self, protocol: H11Protocol) -> bool:
+        return protocol in self._since
+
+    def join(self, protocol: H11Protocol) -> None:
+        self._since[protocol] = protocol.loop.time()
+        if self._timeout_s and self._timer is None:
+            self._timer = protocol.loop.call_later(self._timeout_s, self._look, protocol.loop)
+
+    def leave(self, protocol: H11Protocol) -> None:
+        self._since.pop(protocol, None)
+
+    def pop(self) -> H11Protocol:
+        oldest = next(iter(self._since))
+        del self._since[oldest]
+        return oldest
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        due = loop.time() - self._timeout_s
+        while self._since:
+            protocol, since = next(iter(self._since.items()))
+            if since > due:
+                # Everybody after it came later, so nothing is due before it.
+                self._timer = loop.call_at(since + self._timeout_s, self._look, loop)
+                return
+            del self._since[protocol]
+            self._expire(protocol)
+
+
+class HttpDeadlines:
+    """Closes connections whose request does not come, and those that do not take their response."""
+
+    def __init__(self, request_s: float, write_s: float, most: int) -> None:
+        """Watch nothing yet.
+
+        Args:
+            request_s: from the beginning of a request to its end, absolute; 0 for no deadline.
+            write_s: for a client to take what was written; 0 for no deadline.
+            most: pending connections at a time; one more closes the oldest.
+        """
+        self._most = most
+        self.pending = _Line(request_s, _refuse)
+        self.owing = _Line(write_s, _abort)
+
+    def awaits_request(self, protocol: H11Protocol) -> None:
+        """A request is under way on this connection; does nothing if that is known."""
+        if protocol in self.pending:
+            return
+        if len(self.pending) >= self._most:
+            _refuse(self.pending.pop())
+        self.pending.join(protocol)
+
+    def has_written(self, protocol: H11Protocol) -> None:
+        """A response is complete: what is left of it has its time from now on."""
+        self.owing.leave(protocol)
+        if _unwritten(protocol):
+            self.owing.join(protocol)
+
+
+def _unwritten(protocol: H11Protocol) -> int:
+    return cast("asyncio.WriteTransport", protocol.transport).get_write_buffer_size()
+
+
+def _refuse(protocol: H11Protocol) -> None:
+    if protocol.transport.is_closing():
+        return
+    conn, cycle = protocol.conn, protocol.cycle
+    is_in_body = conn.their_state is h11.SEND_BODY and not cycle.response_started
+    if conn.trailing_data[0] or is_in_body:
+        protocol.transport.write(TIMEOUT_ANSWER)
+    protocol.transport.close()
+
+
+def _abort(protocol: H11Protocol) -> None:
+    if _unwritten(protocol):
+        protocol.transport.abort()
+
+
+def http_protocol(deadlines: HttpDeadlines) -> type[asyncio.Protocol]:
+    """Return uvicorn's h11 protocol class with the deadlines around it, for ``uvicorn.Config(http=…)``."""
+
+    class HttpProtocol(H11Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(cast("asyncio.Transport", transport))
+            deadlines.awaits_request(self)
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            # uvicorn has handed a WebSocket to another protocol by now, and struck this one off.
+            if self.conn.their_state in (h11.IDLE, h11.SEND_BODY) and self in self.connections:
+                deadlines.awaits_request(self)
+            else:
+                deadlines.pending.leave(self)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            deadlines.pending.leave(self)
+            deadlines.owing.leave(self)
+            super().connection_lost(exc)
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            deadlines.owing.join(self)
+
+        def resume_writing(self) -> None:
+            deadlines.owing.leave(self)
+            super().resume_writing()
+
+        def on_response_complete(self) -> None:
+            deadlines.has_written(self)
+            super().on_response_complete()
+
+    return HttpProtocol
