@@ -13,7 +13,15 @@ from starlette.requests import HTTPConnection
 from portcast.centrifuge import codes
 from portcast.centrifuge.codes import Disconnect, ReplyError
 from portcast.centrifuge.messages import ConnectRequest, PublishRequest, RpcRequest, SendRequest, SubscribeRequest
-from portcast.errors import ConfigurationError, DisconnectClient, Refuse
+from portcast.errors import (
+    CommandFailed,
+    CommandQueueFull,
+    ConfigurationError,
+    DeviceUnknown,
+    DisconnectClient,
+    ProtocolUnknown,
+    Refuse,
+)
 from portcast.events import Event, HandlerFailed
 from portcast.hooks import HookDeclarations
 from portcast.runtime import Store
@@ -244,6 +252,17 @@ async def test_messages(app: HookDeclarations) -> None:
         pytest.param(Refuse(111), codes.TOO_MANY_REQUESTS, id="the protocol's, temporary"),
         pytest.param(Refuse(103, "no"), ReplyError(103, "no"), id="the protocol's, in other words"),
         pytest.param(DisconnectClient(4500, "go away"), Disconnect(4500, "go away"), id="disconnect"),
+        pytest.param(DeviceUnknown("a"), ReplyError(404, "no device 'a' is known"), id="no device"),
+        pytest.param(ProtocolUnknown("a"), ReplyError(409, str(ProtocolUnknown("a"))), id="a device that never came"),
+        pytest.param(
+            CommandQueueFull("a", 3), ReplyError(429, str(CommandQueueFull("a", 3)), True), id="too many commands"
+        ),
+        pytest.param(
+            CommandFailed("a", "1", "refused"), ReplyError(502, "command 1 to device 'a': refused"), id="refused"
+        ),
+        pytest.param(
+            CommandFailed("a", "1", "timed_out"), ReplyError(504, "command 1 to device 'a': timed out"), id="no answer"
+        ),
         pytest.param(HTTPException(401, "who?"), ReplyError(401, "who?"), id="HTTP"),
         pytest.param(HTTPException(503), ReplyError(503, "Service Unavailable", True), id="HTTP, for now"),
         pytest.param(WebSocketException(1008), codes.DENIED, id="WebSocket"),

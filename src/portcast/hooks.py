@@ -19,6 +19,10 @@ raised                                      the client gets
 `Refuse`                                    its code
 `DisconnectClient`                          its code, and the connection ends
 ``HTTPException``, ``WebSocketException``   by a dependency that HTTP endpoints use, too: its status; 3507
+`DeviceUnknown`                             404: no such device
+`ProtocolUnknown`                           409: it never came, and several listeners could be its own
+`CommandQueueFull`                          429: as many commands wait for it as may
+`CommandFailed`                             504 if the device did not come or answer in time, otherwise 502
 the client's data does not fit              107, with the field
 anything else                               100; the event `HandlerFailed`, with the client's id
 ==========================================  ==========================================================================
@@ -38,7 +42,16 @@ from portcast.centrifuge import codes
 from portcast.centrifuge.codes import Disconnect, ReplyError
 from portcast.centrifuge.messages import ConnectRequest, PublishRequest, RpcRequest, SendRequest, SubscribeRequest
 from portcast.codecs import encode_value
-from portcast.errors import CodecError, ConfigurationError, DisconnectClient, Refuse
+from portcast.errors import (
+    CodecError,
+    CommandFailed,
+    CommandQueueFull,
+    ConfigurationError,
+    DeviceUnknown,
+    DisconnectClient,
+    ProtocolUnknown,
+    Refuse,
+)
 from portcast.events import Emit, HandlerFailed
 from portcast.handlers import Overrides
 from portcast.handlers.hooks import CompiledHook, compile_hook
@@ -256,6 +269,15 @@ def _refusal(error: Exception) -> ReplyError | Disconnect | None:
             return ReplyError(status, str(error.detail), temporary=status in (429, 503))
         case WebSocketException():
             return codes.DENIED
+        # The statuses of the HTTP API; a gateway's own are 502 and 504 (RFC 9110 §15.6.3, §15.6.5).
+        case DeviceUnknown():
+            return ReplyError(404, str(error))
+        case ProtocolUnknown():
+            return ReplyError(409, str(error))
+        case CommandQueueFull():
+            return ReplyError(429, str(error), temporary=True)
+        case CommandFailed(state=state):
+            return ReplyError(504 if state in ("timed_out", "expired") else 502, str(error))
         case _:
             return None
 

@@ -122,6 +122,10 @@ def check_key(key: str, where: str) -> None:
         raise ConfigurationError(where, error.problem) from error
 
 
+OPEN_DEVICES = PermissionTable({"$devices/+/status": OPEN, "$devices/+/commands": OPEN})
+"""What holds besides, while nothing is configured: the live page shows what `/ws` and `/api` tell everybody."""
+
+
 def _unnamed(channel: str, met: tuple[ChannelPermissions, ...]) -> Match:
     # No wildcard stands for both topics with "$" and without, so the whole channel is closed.
     return Match((*met, CLOSED), True) if channel[:1] == "$" else Match(met, False)

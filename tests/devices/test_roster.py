@@ -246,6 +246,21 @@ class TestPages:
         page = it.page(limit=3, status=OFFLINE)
         assert ([info.device_id for info in page.devices], page.after) == (["d1", "d3", "d5"], "d5")
 
+    def test_search(self) -> None:
+        """In ids, addresses and tags, in any case; with a status both must be so."""
+        it = roster()
+        it.preload(DeviceId("Boiler-1"), {"site": "North"})
+        it.preload(DeviceId("boiler-2"), {"NORTHERN": ""})
+        it.attach(DeviceId("pump"), X, 0.0, address="192.0.2.7:50")
+
+        def ids(search: str, status: DeviceStatus | None = None) -> list[str]:
+            return [info.device_id for info in it.page(search=search, status=status).devices]
+
+        assert ids("bOILER") == ids("north") == ["Boiler-1", "boiler-2"]
+        assert ids("2.7:") == ["pump"]
+        assert ids("p", ONLINE) == ["pump"]
+        assert ids("boiler", ONLINE) == ids("192.0.2.8") == []
+
     def test_a_rare_status_among_many(self) -> None:
         """A page looks at a thousand devices at most; it may be empty and not the last."""
         it = roster()

@@ -99,7 +99,7 @@ async def test_mistyped_parameters_are_refused_and_declared_ones_are_not() -> No
                 if not path.startswith("/events"):
                     assert "unknown" not in (await client.get(f"{address}?{name}=1")).text
                 asked += 1
-        assert asked == 4 + 4 + 3 + 3 + 3 + 1 + 3 + 3
+        assert asked == 4 + 4 + 3 + 3 + 3 + 1 + 3 + 4 + 2
         assert (await client.get("/api/topics?token=secret&_=1")).status_code == 200
 
 
@@ -321,7 +321,7 @@ async def test_listeners_are_listed_with_their_counters() -> None:
         assert first["framing"]
         assert second["name"] == second["address"] == f"tcp://127.0.0.1:{port_of(gateway, 1)}"
         assert second["target"].startswith("handler ")
-        assert answer.keys() == {"version", "subscribers", "delivered", "dropped", "max_connections"}
+        assert answer.keys() == {"version", "subscribers", "delivered", "dropped", "max_connections", "devices"}
         assert (answer["subscribers"], answer["delivered"], answer["dropped"]) == (0, 0, 0)
         assert answer["max_connections"] == gateway.max_connections
 

@@ -68,6 +68,15 @@ async def test_devices_are_listed_by_id() -> None:
         assert [one["id"] for one in page["devices"]] == ["b"]
         only = (await client.get("/api/devices?status=online")).json()
         assert [one["id"] for one in only["devices"]] == ["c"]
+        assert only["counts"] == {"online": 1, "offline": 1, "quarantined": 1}
+        assert abs(only["at"] - time()) < 5
+        for search, ids in (("NORTH", ["b"]), ("127.0.0.1", ["a 1", "c"]), ("A%201", ["a 1"]), ("+", [])):
+            shown = (await client.get(f"/api/devices?search={search}")).json()
+            assert [one["id"] for one in shown["devices"]] == ids, search
+        (connection,) = c["connections"]
+        open_now = (await client.get("/api/connections")).json()["connections"]
+        assert {one["id"]: one["devices"] for one in open_now}[connection] == ["c"]
+        assert (await client.get("/api/listeners")).json()["devices"] == 3
         assert (await client.get("/api/devices?status=dead")).status_code == 422
         assert (await client.get("/api/devices?statsu=online")).status_code == 400
 
@@ -128,7 +137,7 @@ async def test_a_command_ends_with_the_devices_own_answer(said: dict[str, Any], 
         del body["at"]  # of two clocks, whose difference is taken anew each time
         again = (await client.get(f"/api/devices/a/commands/{body['id']}")).json()
         assert {**body, "at": again["at"]} == again
-        assert (await client.get("/api/devices/a/commands")).json() == {"commands": []}
+        assert (await client.get("/api/devices/a/commands")).json() == {"commands": [], "next": None}
         assert (await client.delete(f"/api/devices/a/commands/{body['id']}")).json()["state"] == state
 
 
@@ -163,6 +172,11 @@ async def test_a_device_that_is_away() -> None:
         assert (await client.get("/api/devices/a")).json()["open_commands"] == 2
         listed = (await client.get("/api/devices/a/commands")).json()["commands"]
         assert [one["command"] for one in listed] == [{"n": 0}, {"n": 1}]
+        page = (await client.get("/api/devices/a/commands?limit=1")).json()
+        assert ([one["command"] for one in page["commands"]], page["next"]) == ([{"n": 0}], listed[0]["id"])
+        page = (await client.get("/api/devices/a/commands", params={"limit": 1, "after": page["next"]})).json()
+        assert ([one["command"] for one in page["commands"]], page["next"]) == ([{"n": 1}], None)
+        assert (await client.get("/api/devices/a/commands?limit=0")).status_code == 422
         assert (await client.delete(where[0], headers=OTHER)).status_code == 403
         assert (await client.delete(where[0])).json()["state"] == "cancelled"
         assert (await client.get(where[0].replace("/a/", "/b/"))).status_code == 404

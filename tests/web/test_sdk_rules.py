@@ -247,11 +247,16 @@ def test_what_says_who_may_subscribe(basis: Basis, is_configured: bool) -> None:
         ("#", Grant(mode="none")),
         ("$SYS/x", codes.PERMISSION_DENIED),
         ("$SYS/#", codes.PERMISSION_DENIED),
+        ("$devices/+/status", Grant(mode="none")),
+        ("$devices/a/commands", Grant()),
+        ("$devices/+/+", codes.PERMISSION_DENIED),
+        ("$devices/#", codes.PERMISSION_DENIED),
         ("#42", codes.PERMISSION_DENIED),
     ],
 )
 def test_open_subscriptions(channel: str, verdict: Verdict[Grant]) -> None:
-    """Everybody may follow everything but the server's own topics and what belongs to a user."""
+    """Everybody may follow everything but what belongs to a user, and of the server's own topics only what the live
+    page shows: presence and commands of devices."""
     assert subscribe(rules(CentrifugeOptions()), channel, user="") == verdict
     assert subscribe(rules(CentrifugeOptions()), channel, token="ignored", user="") == verdict
 
@@ -469,6 +474,12 @@ def test_what_is_open_where_nothing_is_said() -> None:
     assert the.ask(caller(), "history", "a", True) is None
     assert the.ask(caller(), "history", "a", False) == codes.PERMISSION_DENIED
     assert at_once(the.publish(caller(), PublishRequest("a"), True)) == codes.PERMISSION_DENIED
+
+
+def test_nobody_publishes_what_the_server_says_of_devices() -> None:
+    """Not even where only the app's function decides on publications."""
+    the = rules(CentrifugeOptions(), hooks=Hooks(publish=_nothing))
+    assert at_once(the.publish(caller(), PublishRequest("$devices/a/status"), True)) == codes.PERMISSION_DENIED
 
 
 def test_personal_channels_are_not_used_by_others() -> None:

@@ -268,21 +268,25 @@ class Roster:
         """Return the devices of a connection, in the order in which they came."""
         return tuple(self._connections.get(connection_id, ()))
 
-    def page(self, after: str = "", limit: int = 100, status: DeviceStatus | None = None) -> DevicePage:
+    def page(
+        self, after: str = "", limit: int = 100, status: DeviceStatus | None = None, search: str = ""
+    ) -> DevicePage:
         """Return devices in the order of their ids.
 
         Args:
             after: the id behind which the page begins, there or not; empty for the first page.
             limit: how many devices, at least 1.
             status: only devices of this status. At most 1000 are looked at, so the page may be short.
+            search: only devices whose id, address or tags contain this, in any case; likewise.
         """
+        needle = search.lower()
         begin = bisect_right(self._ids, after) if after else 0
         found: list[DeviceInfo] = []
         end = begin
         for device_id in self._ids[begin : begin + _SCANNED]:
             end += 1
             device = self._devices[device_id]
-            if status is None or device.status is status:
+            if (status is None or device.status is status) and _shows(device_id, device, needle):
                 found.append(_info(device_id, device))
                 if len(found) == limit:
                     break
@@ -337,6 +341,13 @@ class Roster:
             self._forgettable.pop(device_id, None)
         else:
             self._forgettable.setdefault(device_id)
+
+
+def _shows(device_id: DeviceId, device: _Device, needle: str) -> bool:
+    """Return True if something that a reader sees of a device contains ``needle``, which is in lower case."""
+    if needle in device_id.lower() or needle in device.address.lower():
+        return True
+    return any(needle in key.lower() or needle in value.lower() for key, value in device.tags.items())
 
 
 def _info(device_id: DeviceId, device: _Device) -> DeviceInfo:

@@ -43,6 +43,9 @@ from portcast.web.subscribe import NodeOf
 PAGE = 100
 """Entries per page unless the client says otherwise; at most ten times that."""
 
+SHOWN_DEVICES = 10
+"""Devices named per connection; a concentrator may have a thousand."""
+
 _Limit = Annotated[int, Query(ge=1, le=10 * PAGE, description="most entries returned")]
 
 _UNAVAILABLE: dict[int | str, dict[str, Any]] = {503: {"model": Problem}}
@@ -168,6 +171,7 @@ def add_connections(router: APIRouter, node: NodeOf, version: str) -> None:
             delivered=hub.delivered,
             dropped=hub.dropped,
             max_connections=the.registry.max_connections,
+            devices=len(the.devices.roster),
         )
 
     @router.get(
@@ -259,6 +263,7 @@ def _connection(node: Node, one: Connection) -> ConnectionBody:
         frames=one.frames,
         bytes_received=one.bytes_received,
         bytes_sent=one.bytes_sent,
+        devices=list(node.devices.roster.devices_of(one.id)[:SHOWN_DEVICES]),
         is_reading=one.is_reading,
     )
 

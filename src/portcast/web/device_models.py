@@ -26,13 +26,23 @@ class DeviceBody(BaseModel):
     tags: dict[str, str]
 
 
+class CountsBody(BaseModel):
+    """How many devices there are, by status."""
+
+    online: int
+    offline: int
+    quarantined: int
+
+
 class DevicesBody(BaseModel):
     """Devices, by id."""
 
+    at: float = Field(description="when this was so")
+    counts: CountsBody = Field(description="of all devices, whatever was asked for")
     devices: list[DeviceBody]
     next: str | None = Field(
-        description="pass as `after` for the next page; null on the last. With `status` a page may be short, even "
-        "empty, and not the last"
+        description="pass as `after` for the next page; null on the last. With `status` or `search` a page may be "
+        "short, even empty, and not the last"
     )
 
 
@@ -84,3 +94,7 @@ class CommandsBody(BaseModel):
     """Commands of a device that have not ended, in the order of writing."""
 
     commands: list[CommandBody]
+    next: str | None = Field(
+        description="pass as `after` for the next page; null on the last. If that command ends meanwhile, the next "
+        "page begins with the first that has not"
+    )

@@ -20,7 +20,15 @@ from portcast.runtime.device_protocol import Outgoing
 from portcast.runtime.device_submission import Submission
 from portcast.types import CommandId, DeviceId
 from portcast.web.body import read_body
-from portcast.web.device_models import CommandBody, CommandRequest, CommandsBody, DeviceBody, DevicesBody, Status
+from portcast.web.device_models import (
+    CommandBody,
+    CommandRequest,
+    CommandsBody,
+    CountsBody,
+    DeviceBody,
+    DevicesBody,
+    Status,
+)
 from portcast.web.models import Problem
 from portcast.web.origin import is_allowed_origin
 from portcast.web.query import only_known, query_of
@@ -100,20 +108,31 @@ def _add_list(router: APIRouter, routes: _Routes) -> None:
         "/api/devices",
         tags=["devices"],
         responses={400: {"model": Problem}, **_UNAVAILABLE},
-        dependencies=[Depends(only_known("status", "after", "limit"))],
+        dependencies=[Depends(only_known("status", "search", "after", "limit"))],
     )
     async def devices(
         request: Request,
         status: Annotated[Status | None, Query(description="only those of this status")] = None,
+        search: Annotated[
+            str, Query(max_length=255, description="only those whose id, address or tags contain it, in any case")
+        ] = "",
         after: Annotated[str, Query(description="`next` of the page before")] = "",
         limit: Annotated[int, Query(ge=1, le=10 * PAGE, description="most devices returned")] = PAGE,
     ) -> DevicesBody:
         """List devices by id, connected or not."""
         the = routes.node()
         # FastAPI has read each `+` as a space.
-        after = query_of(request.scope).get("after", after)
-        page = the.devices.roster.page(after, limit, None if status is None else DeviceStatus(status))
-        return DevicesBody(devices=[_device(the, one) for one in page.devices], next=page.after)
+        query = query_of(request.scope)
+        after, search = query.get("after", after), query.get("search", search)
+        roster = the.devices.roster
+        page = roster.page(after, limit, None if status is None else DeviceStatus(status), search)
+        seen = roster.statistics()
+        return DevicesBody(
+            at=round(the.unix_time(the.now()), 3),
+            counts=CountsBody(online=seen.online, offline=seen.offline, quarantined=seen.quarantined),
+            devices=[_device(the, one) for one in page.devices],
+            next=page.after,
+        )
 
     @router.get("/api/devices/{device}", tags=["devices"], responses=_FOUND)
     async def device(device: str) -> DeviceBody:
@@ -180,12 +199,26 @@ def _add_submit(router: APIRouter, routes: _Routes) -> None:
 
 
 def _add_commands(router: APIRouter, routes: _Routes) -> None:
-    @router.get("/api/devices/{device}/commands", tags=["devices"], responses=_FOUND)
-    async def commands(device: str) -> CommandsBody:
+    @router.get(
+        "/api/devices/{device}/commands",
+        tags=["devices"],
+        responses={400: {"model": Problem}, **_FOUND},
+        dependencies=[Depends(only_known("after", "limit"))],
+    )
+    async def commands(
+        device: str,
+        after: Annotated[str, Query(description="`next` of the page before")] = "",
+        limit: Annotated[int, Query(ge=1, le=10 * PAGE, description="most commands returned")] = PAGE,
+    ) -> CommandsBody:
         """List the commands of a device that have not ended. The topic `$devices/{device}/commands` has the others."""
         the = routes.node()
         found = the.devices.commands.commands_of(routes.device(device).id)
-        return CommandsBody(commands=[_command(the, one) for one in found])
+        begin = next((at for at, one in enumerate(found, 1) if one.command.command_id == after), 0)
+        page = found[begin : begin + limit]
+        more = begin + limit < len(found)
+        return CommandsBody(
+            commands=[_command(the, one) for one in page], next=page[-1].command.command_id if more else None
+        )
 
     @router.get("/api/devices/{device}/commands/{command}", tags=["devices"], responses=_FOUND, name="device_command")
     async def command(device: str, command: str) -> CommandBody:

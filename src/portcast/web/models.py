@@ -99,6 +99,7 @@ class ListenersBody(BaseModel):
     delivered: int = Field(description="publications handed to clients, all together")
     dropped: int = Field(description="publications that clients did not get; `/api/slow-consumers` says why")
     max_connections: int
+    devices: int = Field(description="that are remembered, connected or not")
 
 
 class SlowConsumerBody(BaseModel):
@@ -160,6 +161,7 @@ class ConnectionBody(BaseModel):
     frames: int
     bytes_received: int
     bytes_sent: int
+    devices: list[str] = Field(description="that said who they are on it, oldest first; at most 10 of them")
     is_reading: bool = Field(description="false while backpressure keeps the gateway from reading")
 
 

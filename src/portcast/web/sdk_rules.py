@@ -16,8 +16,9 @@ sub_refresh   its token, as for subscribe; its channel is the token's
 ============  ========================================================================================================
 
 Where the permissions say nothing of a topic, the app's function decides: it refuses by raising. If there is none, the
-defaults of `ChannelPermissions` hold; or `OPEN`, while *nothing is configured*: no keys, no permissions, neither
-``on_connect`` nor ``on_subscribe``. Then only this machine may connect, unless ``insecure``.
+defaults of `ChannelPermissions` hold; or `OPEN`, with `OPEN_DEVICES`, while *nothing is configured*: no
+keys, no permissions, neither ``on_connect`` nor ``on_subscribe``. Then only this machine may connect, unless
+``insecure``.
 
 A *personal channel* ``#42`` is user 42's alone, whatever else is said. Wildcards stand for such channels too (``#``,
 ``+``), so while users have personal channels a wildcard of that kind needs a token.
@@ -51,6 +52,7 @@ from portcast.centrifuge_options import CentrifugeOptions
 from portcast.errors import TopicError
 from portcast.permissions import (
     OPEN,
+    OPEN_DEVICES,
     ChannelPermissions,
     PermissionTable,
     is_left_to,
@@ -133,8 +135,8 @@ class Rules:
         self._basis = basis
         self._hooks = basis.hooks
         self._tokens = tokens or (Tokens(options) if options.has_keys else None)
-        self._table = basis.permissions
         self._is_open = not basis.is_configured
+        self._table = OPEN_DEVICES if self._is_open else basis.permissions
         self._otherwise = OPEN if self._is_open else ChannelPermissions()
         has_judge = options.has_keys or basis.hooks.connect is not None
         self._is_anonymous_allowed = options.anonymous == "allow" or (options.anonymous == "auto" and not has_judge)
