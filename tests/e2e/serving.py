@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +130,70 @@ class Embedded(Serve):
     def _command(self) -> list[str | Path]:
         uvicorn = [sys.executable, "-m", "uvicorn", "--host", "127.0.0.1", "--port", str(self.http)]
         return [*uvicorn, "--app-dir", self._folder, "embedding_app:app"]
+
+
+DEVICES_APP = """\
+import json
+from typing import Any
+
+from fastapi import FastAPI
+from portcast import Device, DeviceOptions, DeviceSettings, Gateway, by_field
+
+gateway = Gateway(
+    devices=DeviceSettings(DeviceOptions(unknown="quarantine"), known=json.loads({known!r}))
+)
+
+
+@gateway.listen(
+    "tcp://127.0.0.1:{port}",
+    identify=lambda message: message["id"],
+    replies=by_field("re", refused=lambda message: message.get("no", False)),
+    write=lambda command, number: json.dumps({{"ask": command, "n": number}}).encode(),
+)
+async def on_message(message: dict[str, Any], device: Device) -> None:
+    await gateway.publish(f"readings/{{device.id}}", message)
+
+
+app = FastAPI()
+app.include_router(gateway, prefix="/live/portcast")
+"""
+
+
+class Fleet(Embedded):
+    """An app whose devices speak lines of JSON, are known or quarantined, and answer commands."""
+
+    def __init__(self, log: Path, known: Mapping[str, Mapping[str, str]]) -> None:
+        super().__init__(log)
+        text = DEVICES_APP.format(port=self.ports[0], known=json.dumps(known))
+        (log.parent / "embedding_app.py").write_text(text, "utf-8")
+
+    def connect(self, device_id: str, **message: object) -> FleetDevice:
+        """Connect a device, which says who it is."""
+        return FleetDevice(self.ports[0], device_id, message)
+
+
+class FleetDevice:
+    """One device on its socket."""
+
+    def __init__(self, port: int, device_id: str, message: Mapping[str, object]) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=10)
+        self._lines = self._socket.makefile("rb")
+        self._id = device_id
+        self.say(**message)
+
+    def say(self, **message: object) -> None:
+        """Send a message."""
+        self._socket.sendall(json.dumps({"id": self._id, **message}).encode() + b"\n")
+
+    def asked(self) -> dict[str, Any]:
+        """The next command."""
+        command: dict[str, Any] = json.loads(self._lines.readline())
+        return command
+
+    def close(self) -> None:
+        """Leave."""
+        self._lines.close()
+        self._socket.close()
 
 
 class Guarded(Serve):

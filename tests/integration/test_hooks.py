@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable
@@ -17,6 +18,7 @@ from starlette.requests import HTTPConnection, Request
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosedError
 
+from device_kit import line as device_line
 from gateway_serving import Served, serving
 from portcast import (
     Admission,
@@ -28,8 +30,10 @@ from portcast import (
     Gateway,
     Refuse,
     Store,
+    by_field,
 )
 from portcast.events import Event, HandlerFailed
+from runtime_kit import Device, eventually
 from token_kit import SECRET, sign
 
 pytestmark = pytest.mark.anyio
@@ -50,6 +54,12 @@ class CookieSession:
 
 class Reboot(BaseModel):
     device: str
+
+
+class Ask(BaseModel):
+    device: str
+    command: dict[str, Any]
+    timeout: float = 4.0
 
 
 @asynccontextmanager
@@ -217,3 +227,49 @@ async def test_a_request_is_not_there(gateway: Gateway) -> None:
     with pytest.raises(ConfigurationError, match="use HTTPConnection"):
         async with app.router.lifespan_context(app):
             pass
+
+
+async def test_a_call_asks_a_device() -> None:
+    """The recipe of docs/devices.md: its own answer comes back, or the status that HTTP would give; nobody else may."""
+    gateway = Gateway()
+    replies = by_field("re", refused=lambda message: message.get("no", False))
+
+    @gateway.listen(
+        "tcp://127.0.0.1:0",
+        identify=lambda message: message["id"],
+        replies=replies,
+        write=lambda command, number: json.dumps({**command, "re": number}).encode(),
+    )
+    async def on_message(message: dict[str, Any]) -> None: ...
+
+    @gateway.rpc("device.command")
+    async def command(ask: Ask, caller: Caller) -> object:
+        if caller.user == "":
+            raise Refuse(401, "log in first")
+        return await gateway.device(ask.device).request(ask.command, timeout=ask.timeout)
+
+    @gateway.on_connect
+    async def connect(user: Annotated[str, Depends(user_of)]) -> Admission:
+        return Admission(user)
+
+    async def call(client: ClientConnection, number: int, **data: object) -> dict[str, Any]:
+        return await say(client, number, rpc={"method": "device.command", "data": data})
+
+    async with served(gateway) as server:
+        device = await Device.connect(gateway.listeners[0].address)
+        await device.send(b'{"id": "a"}\n')
+        await eventually(lambda: "a" in gateway.node.devices.roster, "the device")
+        async with server.websocket(PATH, **SESSION) as client:
+            await say(client, 1, connect={})
+            asking = asyncio.ensure_future(call(client, 2, device="a", command={"do": "x"}))
+            asked = json.loads(await device_line(device))
+            await device.send(json.dumps({"id": "a", "re": asked["re"], "ok": 1}).encode() + b"\n")
+            assert (await asking)["rpc"]["data"] == {"id": "a", "re": asked["re"], "ok": 1}
+            assert (await call(client, 3, device="b", command={}))["error"]["code"] == 404
+            late = await call(client, 4, device="a", command={"do": "y"}, timeout=0.02)
+            assert late["error"]["code"] == 504
+            assert late["error"]["message"].endswith("to device 'a': timed out")
+        async with server.websocket(PATH) as client:
+            await say(client, 1, connect={})
+            assert (await call(client, 2, device="a", command={}))["error"] == {"code": 401, "message": "log in first"}
+        device.close()

@@ -84,3 +84,12 @@ export function visible(text, keepLines = false) {
     return NAMES[character] ?? `\\x${hexByte[character.charCodeAt(0)]}`;
   });
 }
+
+/** Seconds in words: "now", "8 s ago", "5 min ago", "3 h ago", "12 d ago". */
+export function ago(seconds) {
+  if (seconds < 1.5) return "now";
+  if (seconds < 60) return `${Math.round(seconds)} s ago`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
+  if (seconds < 48 * 3600) return `${Math.floor(seconds / 3600)} h ago`;
+  return `${Math.floor(seconds / 86_400)} d ago`;
+}

@@ -1,5 +1,6 @@
 // Wires the page: address bar <-> filter <-> stream -> table -> counts.
 
+import { Devices } from "./devices.js";
 import { byId, setText } from "./dom.js";
 import * as format from "./format.js";
 import { Listeners } from "./listeners.js";
@@ -166,12 +167,14 @@ setInterval(() => meter.tick(), 500);
 
 connectThemeSwitch(byId("theme"));
 subscribe();
+const devices = new Devices({ base, onTopic: useFilter });
 new Listeners({
   base,
   list: byId("listeners"),
   notice: byId("listeners-notice"),
   onUpdate: (answer) => {
     listeners = answer.listeners ?? [];
+    devices.showTotal(answer.devices ?? 0);
     const subscribers = answer.subscribers ?? 0;
     setText(byId("about"), `${answer.version ?? ""} · ${format.count(subscribers)} ${subscribers === 1 ? "subscriber" : "subscribers"}`);
     showEmptyState();

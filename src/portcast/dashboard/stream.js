@@ -42,13 +42,13 @@ function explain({ code, reason = "", message = "" }) {
 
 export class Stream {
   #base;
-  #filter;
+  #filters;
   #onMessage;
   #onGap;
   #onState;
   #since;
   #client;
-  #subscription;
+  #subscriptions;
   #isClosed = false;
   #round = 0;
   #waiting = null; // publications, while a question is open
@@ -59,7 +59,7 @@ export class Stream {
   /**
    * @param {object} options
    * @param {URL} options.base where the gateway is mounted, with its trailing slash
-   * @param {string} options.filter topic filter, as typed
+   * @param {string | string[]} options.filter topic filter, as typed, or several
    * @param {(envelope: object) => void} options.onMessage
    * @param {(gap: {missed: number, exact: boolean}) => void} options.onGap
    * @param {() => string | null} options.since id of the newest publication seen, null for none
@@ -67,7 +67,7 @@ export class Stream {
    */
   constructor({ base, filter, onMessage, onGap, onState, since }) {
     this.#base = base;
-    this.#filter = filter;
+    this.#filters = [filter].flat();
     this.#onMessage = onMessage;
     this.#onGap = onGap;
     this.#onState = onState;
@@ -84,17 +84,25 @@ export class Stream {
     this.#client.on("disconnected", (context) => this.#refused(context));
     // Each failed attempt gives another delay, which the SDK keeps to itself; the state says that it goes on.
     this.#client.on("error", ({ error }) => this.#failed(error));
-    this.#subscription = this.#client.newSubscription(filter, { data: { envelope: true } });
-    this.#subscription.on("subscribed", () => this.#catchUp());
-    this.#subscription.on("subscribing", (context) => {
+    this.#subscriptions = this.#filters.map((one) => this.#newSubscription(one));
+    this.#enter("connecting");
+    for (const one of this.#subscriptions) one.subscribe();
+    this.#client.connect();
+  }
+
+  #newSubscription(filter) {
+    const made = this.#client.newSubscription(filter, { data: { envelope: true } });
+    made.on("subscribed", () => {
+      // Before the last one is there, what history holds would not be all that is missed.
+      if (this.#subscriptions.every((one) => one.state === "subscribed")) this.#catchUp();
+    });
+    made.on("subscribing", (context) => {
       // When the connection breaks, only the client's own event says why.
       if (this.#client.state === "connected") this.#away(context);
     });
-    this.#subscription.on("unsubscribed", (context) => this.#refused(context));
-    this.#subscription.on("publication", ({ data }) => this.#received(data));
-    this.#enter("connecting");
-    this.#subscription.subscribe();
-    this.#client.connect();
+    made.on("unsubscribed", (context) => this.#refused(context));
+    made.on("publication", ({ data }) => this.#received(data));
+    return made;
   }
 
   /** Connect now if waiting. */
@@ -112,7 +120,14 @@ export class Stream {
     this.#round += 1;
     clearTimeout(this.#retryTimer);
     document.removeEventListener("visibilitychange", this.#hurry);
-    this.#client.disconnect();
+    if (this.#client.state !== "connecting") {
+      this.#client.disconnect();
+      return;
+    }
+    // A socket that is closed before it is open is a warning in the console, as if something were wrong.
+    for (const one of this.#subscriptions) one.unsubscribe();
+    this.#client.once("connected", () => this.#client.disconnect());
+    this.#client.once("error", () => this.#client.disconnect());
   }
 
   #hurry = () => {
@@ -193,7 +208,7 @@ export class Stream {
     // By hand, because URLSearchParams writes a space as `+`: to the gateway a `+` is a `+`.
     const since = this.#since();
     const past = since === null ? `limit=${FIRST_PAGE}` : `limit=${PAGE}&since=${encodeURIComponent(since)}`;
-    url.search = `filter=${encodeURIComponent(this.#filter)}&${past}`;
+    url.search = [...this.#filters.map((one) => `filter=${encodeURIComponent(one)}`), past].join("&");
     const response = await fetch(url, { signal: AbortSignal.timeout(ANSWER_LIMIT_MS), cache: "no-store" });
     if (!response.ok) throw new Error(`HTTP ${response.status}`);
     return response.json();

@@ -26,7 +26,8 @@ export function simulateCommand(address) {
   return `portcast simulate ${to.host.includes(":") ? `[${to.host}]` : to.host}:${to.port}`;
 }
 
-function command(text) {
+/** A line to type, with a button that copies it. */
+export function command(text) {
   const copy = element("button", { attributes: { type: "button" } }, "Copy");
   copy.addEventListener("click", async () => {
     try {
