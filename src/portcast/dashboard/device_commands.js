@@ -171,7 +171,7 @@ export class Commands {
       this.#key = null;
       this.#mine.add(change.id);
       // The topic may have been faster, and knows better.
-      if (!this.#entries.has(change.id)) this.#show(change);
+      this.#show(this.#entries.get(change.id)?.change ?? change);
       byId("command-text").select();
       this.#followMine();
     } catch (error) {
