@@ -35,6 +35,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "brokers.base",
         "centrifuge_options",
         "permissions",
+        "api_keys",
     ),  # the design's "1+": may see the pure packages' options
     ("runtime", "brokers"),
     ("web", "handlers", "observability"),

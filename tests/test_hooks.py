@@ -26,7 +26,7 @@ from portcast.events import Event, HandlerFailed
 from portcast.hooks import HookDeclarations
 from portcast.runtime import Store
 from portcast.web.sdk_access import Admission, Caller, Grant
-from portcast.web.sdk_rules import Hooks
+from portcast.web.sdk_basis import Hooks
 
 pytestmark = pytest.mark.anyio
 

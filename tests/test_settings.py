@@ -178,7 +178,14 @@ def test_names_are_unique() -> None:
 
 def test_sections_cover_the_settings() -> None:
     """A new options dataclass in Settings must be reachable."""
-    covered = {section.attribute for section in SECTIONS} | {"http", "listeners", "devices", "topics", "permissions"}
+    covered = {section.attribute for section in SECTIONS} | {
+        "http",
+        "listeners",
+        "devices",
+        "topics",
+        "permissions",
+        "keys",
+    }
     assert covered == {f.name for f in fields(Settings)}
 
 

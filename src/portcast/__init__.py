@@ -1,5 +1,6 @@
 """Raw TCP in, live WebSockets out, inside a FastAPI app."""
 
+from portcast.api_keys import ApiKey, Identity
 from portcast.centrifuge.messages import ConnectRequest, PublishRequest, RpcRequest, SendRequest, SubscribeRequest
 from portcast.centrifuge_options import CentrifugeOptions
 from portcast.config import GatewayOptions, HttpOptions, ListenerOptions, TopicOptions
@@ -50,6 +51,7 @@ from portcast.web.sdk_access import Admission, Caller, Grant
 
 __all__ = [
     "Admission",
+    "ApiKey",
     "AsciiLengthFraming",
     "BrokerUnavailable",
     "Caller",
@@ -83,6 +85,7 @@ __all__ = [
     "Grant",
     "HistoryLimits",
     "HttpOptions",
+    "Identity",
     "JsonFraming",
     "LengthFieldFraming",
     "LineFraming",

@@ -85,6 +85,6 @@ def check_reach(http: Address, options: CentrifugeOptions, *, is_configured: boo
     raise ConfigurationError(
         f"http {http.host_port}",
         "everybody who can reach it could follow every topic, because nothing says who may",
-        "set token_hmac_secrets, token_public_keys or token_jwks in [centrifuge], or [permissions], or on_connect in "
-        "Python; or say --insecure if everybody may",
+        "write an API key into the file ([keys.NAME], see `portcast key`), or token keys into [centrifuge], or "
+        "[permissions]; or say --insecure if everybody may",
     )

@@ -156,6 +156,15 @@ class DeviceRejected:
 
 
 @dataclass(frozen=True, slots=True)
+class CredentialsRefused:
+    """A client of the HTTP side showed a key or token that is not valid."""
+
+    peer: str
+    reason: Literal["login", "request"]
+    """``login``: on the live page or wherever else `POST /session` is used."""
+
+
+@dataclass(frozen=True, slots=True)
 class SubscriberOpened:
     """A client subscribed."""
 
@@ -254,6 +263,7 @@ Event = (
     | DeviceAttached
     | DeviceDetached
     | DeviceRejected
+    | CredentialsRefused
     | SubscriberOpened
     | SubscriberSlow
     | SubscriberDemoted

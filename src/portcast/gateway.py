@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Depends
 
 from portcast.address import Address
+from portcast.api_keys import ApiKey, KeyTable
 from portcast.brokers import MemoryBroker, StateFile
 from portcast.centrifuge_options import CentrifugeOptions, check_reach
 from portcast.codecs import Codec, encode_value
@@ -42,9 +44,10 @@ from portcast.signals import SignalDrain
 from portcast.topic_table import TopicTable
 from portcast.version import VERSION
 from portcast.web import HostRule, TransportProbe, add_routes, host_dependency
-from portcast.web.sdk_access import Access
+from portcast.web.http_access import HttpAccess
+from portcast.web.sdk_basis import Basis
 from portcast.web.sdk_routes import add_sdk_routes, session_options
-from portcast.web.sdk_rules import Basis, Rules
+from portcast.web.sdk_rules import Rules
 
 LAST_VALUE = TopicOptions(history=1, history_age_s=MOST_SECONDS)
 """Presence: a subscriber begins with what is the case, however long it has been so."""
@@ -77,6 +80,7 @@ class Gateway(HookDeclarations, APIRouter):
         topics: Mapping[str, TopicOptions] | None = None,
         centrifuge: CentrifugeOptions | None = None,
         permissions: Mapping[str, ChannelPermissions] | None = None,
+        keys: Mapping[str, ApiKey] | None = None,
         devices: DeviceSettings | None = None,
         on_event: Emit | None = None,
         has_page: bool = True,
@@ -90,22 +94,20 @@ class Gateway(HookDeclarations, APIRouter):
             outbox: how much one subscriber may have waiting.
             history: how much is retained.
             http: limits and origins of the HTTP side.
-            topics: options by topic filter, or by namespace (``"fleet:"`` is every topic that begins with it); the
-                first that matches a topic counts, unless its listener has said something of it.
+            topics: options by topic filter or namespace (``"fleet:"``); the first that matches counts.
             centrifuge: who may connect over the Centrifuge protocol.
-            permissions: who may do what over it, by topic filter or namespace; the first that matches a topic counts.
+            permissions: who may do what, by topic filter or namespace; the first that matches a topic counts.
+            keys: API keys by name, which is their user's: for programs, and for people on the live page.
             devices: takeover, unknown devices, known ones, how long commands wait.
             on_event: is told of everything that happens, beside the log.
             has_page: serve the live page at ``/``.
             lifespan: runs around the listeners, like that of an `APIRouter`.
-            **router_options: passed on to `fastapi.APIRouter`: ``prefix``, ``dependencies``, … The dependencies, like
-                those of ``include_router``, guard HTTP routes, WebSockets and event streams; devices know none.
+            **router_options: for `fastapi.APIRouter`: ``prefix``, ``dependencies``, … Who passes the dependencies may
+                do everything over HTTP, or what they say in ``request.state.portcast_identity`` (`Identity`).
         """
         http = http or HttpOptions()
-        hosts = http.allowed_hosts
-        guards = [Depends(host_dependency(HostRule(hosts, is_loopback=False)))] if hosts else []
-        dependencies = [*guards, *(router_options.pop("dependencies", None) or ())]
-        super().__init__(lifespan=self._lifespan, dependencies=dependencies, **router_options)
+        of_the_app = tuple(router_options.pop("dependencies", None) or ())
+        super().__init__(lifespan=self._lifespan, dependencies=[*_host_guard(http), *of_the_app], **router_options)
         self.store = Store()
         """Values shared by TCP handlers, HTTP handlers and background tasks."""
         self.devices = DeviceRouter()
@@ -115,6 +117,7 @@ class Gateway(HookDeclarations, APIRouter):
         self._topics = dict(topics or {})
         self._centrifuge = centrifuge or CentrifugeOptions()
         self._permissions = PermissionTable(permissions or {})
+        self._keys, self._is_guarded = dict(keys or {}), bool(of_the_app)
         self._history = history or HistoryLimits()
         self._device_settings = devices or DeviceSettings()
         self._watchers = [on_event] if on_event is not None else []
@@ -125,7 +128,11 @@ class Gateway(HookDeclarations, APIRouter):
         self.http_address: Address | None = None
         """Where HTTP will be served, if the runner knows: then start refuses a listener that needs the same port, and
         an address that others can reach while nothing says who may connect."""
-        add_routes(self, self._running, http, version=VERSION, has_page=has_page)
+        self._add_ways_in(http, has_page=has_page)
+
+    def _add_ways_in(self, http: HttpOptions, *, has_page: bool) -> None:
+        access = HttpAccess(lambda: self._access, http.allowed_origins, is_guarded=self._is_guarded, emit=self._emit)
+        add_routes(self, self._running, access, http, version=VERSION, has_page=has_page)
         add_sdk_routes(self, self._running, lambda: self._access, session_options(VERSION, http), http, self._emit)
 
     # Declaring
@@ -202,8 +209,8 @@ class Gateway(HookDeclarations, APIRouter):
         return self._node
 
     @property
-    def _access(self) -> Access:
-        """The rules for SDK clients; only while the gateway runs."""
+    def _access(self) -> Rules:
+        """The rules for clients; only while the gateway runs."""
         if self._rules is None:
             raise RuntimeError("the gateway is not running: it starts with the app that includes it")
         return self._rules
@@ -310,6 +317,8 @@ class Gateway(HookDeclarations, APIRouter):
             self._permissions,
             self._compiled_hooks({Gateway: self, Store: self.store}, overrides, self._emit),
             is_retained=lambda topic: topics.history_of(topic).is_enabled,
+            keys=KeyTable(self._keys, os.environ),
+            is_guarded=self._is_guarded,
         )
         if self.http_address is not None:
             check_reach(self.http_address, self._centrifuge, is_configured=basis.is_configured)
@@ -361,6 +370,11 @@ class Gateway(HookDeclarations, APIRouter):
         needs_device = signatures is not None and signatures.asks_for(Device)
         check_protocol(protocol, handler.name, is_per_connection=handler.is_per_connection, needs_device=needs_device)
         return ListenerPlan(declaration.config, handler, protocol, needs_device)
+
+
+def _host_guard(http: HttpOptions) -> list[Any]:
+    hosts = http.allowed_hosts
+    return [Depends(host_dependency(HostRule(hosts, is_loopback=False)))] if hosts else []
 
 
 def _meta(tags: Mapping[str, str] | None) -> Meta | None:

@@ -58,7 +58,7 @@ from portcast.handlers.hooks import CompiledHook, compile_hook
 from portcast.handlers.signature import Signatures, name_of, read_signatures
 from portcast.types import ConnectionId, ListenerName
 from portcast.web.sdk_access import Admission, Caller, Grant, Verdict
-from portcast.web.sdk_rules import Hooks
+from portcast.web.sdk_basis import Hooks
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

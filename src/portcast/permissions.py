@@ -93,7 +93,7 @@ class PermissionTable:
     def match(self, channel: str) -> Match:
         """Return what the table says of a topic or a wildcard."""
         if not is_wildcard(channel):
-            found = next((line for key, line in self._lines if _matches(key, channel)), None)
+            found = next((line for key, line in self._lines if key_matches(key, channel)), None)
             if found is not None:
                 return Match((found,), True)
             return _unnamed(channel, ())
@@ -101,7 +101,7 @@ class PermissionTable:
         for key, line in self._lines:
             if _overlaps(key, channel):
                 met.append(line)
-                if _covers(key, channel):
+                if key_covers(key, channel):
                     return Match(tuple(met), True)
         return _unnamed(channel, tuple(met))
 
@@ -131,11 +131,13 @@ def _unnamed(channel: str, met: tuple[ChannelPermissions, ...]) -> Match:
     return Match((*met, CLOSED), True) if channel[:1] == "$" else Match(met, False)
 
 
-def _matches(key: str, topic: str) -> bool:
+def key_matches(key: str, topic: str) -> bool:
+    """Return True if a topic filter or namespace stands for a topic."""
     return topic.startswith(key) if is_namespace(key) else matches(key, topic)
 
 
-def _covers(key: str, wildcard: str) -> bool:
+def key_covers(key: str, wildcard: str) -> bool:
+    """Return True if a topic filter or namespace stands for every topic of a wildcard."""
     return wildcard.startswith(key) if is_namespace(key) else covers(key, wildcard)
 
 

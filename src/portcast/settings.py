@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from portcast.api_keys import ApiKey
 from portcast.centrifuge_options import CentrifugeOptions, check_reach
 from portcast.config import (
     DEFAULT_LISTEN,
@@ -40,7 +41,7 @@ from portcast.listen_url import ListenerConfig, check_addresses, listener_from_t
 from portcast.permissions import ChannelPermissions, check_key
 from portcast.runtime import DeviceSettings
 
-D = TypeVar("D", TopicOptions, ChannelPermissions)
+D = TypeVar("D", TopicOptions, ChannelPermissions, ApiKey)
 
 DEFAULT_HTTP = Address("tcp", "127.0.0.1", 8000)
 """Where HTTP is served: uvicorn's and FastAPI's default."""
@@ -78,6 +79,7 @@ class Settings:
         devices: takeover, unknown and announced devices, commands; for listeners that say who a device is.
         topics: options by topic filter or namespace; the first that matches a topic wins.
         permissions: who may do what, by topic filter or namespace; the first that matches a topic wins.
+        keys: API keys by name.
     """
 
     http: Address = DEFAULT_HTTP
@@ -93,6 +95,12 @@ class Settings:
     devices: DeviceSettings = field(default_factory=DeviceSettings)
     topics: Mapping[str, TopicOptions] = field(default_factory=dict)
     permissions: Mapping[str, ChannelPermissions] = field(default_factory=dict)
+    keys: Mapping[str, ApiKey] = field(default_factory=dict)
+
+    @property
+    def is_configured(self) -> bool:
+        """True if something says who may do what over HTTP."""
+        return bool(self.centrifuge.has_keys or self.permissions or self.keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +194,7 @@ def load_settings(
     if listen:
         settings = replace(settings, listeners=tuple(listener_from_url(url) for url in listen))
     check_addresses(settings.listeners, settings.http)
-    is_configured = settings.centrifuge.has_keys or bool(settings.permissions)
-    check_reach(settings.http, settings.centrifuge, is_configured=is_configured)
+    check_reach(settings.http, settings.centrifuge, is_configured=settings.is_configured)
     _check_outbox(settings.outbox, partial(_place, document, str(file), environment or {}, arguments or {}))
     return settings
 
@@ -241,7 +248,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _with_document(settings: Settings, document: Mapping[str, Any], file: str) -> Settings:
-    known = {section.table for section in SECTIONS} | {"listen", "listener", "devices", "topics", "permissions"}
+    known = {section.table for section in SECTIONS} | {"listen", "listener", "devices", "topics", "permissions", "keys"}
     for name in document:
         if name not in known:
             raise unknown_option(file, name, dict.fromkeys(known))
@@ -260,6 +267,7 @@ def _with_document(settings: Settings, document: Mapping[str, Any], file: str) -
     changes["devices"] = devices_from_table(document.get("devices", {}), f"{file}: [devices]")
     changes["topics"] = _by_key(TopicOptions, "topics", document, file)
     changes["permissions"] = _by_key(ChannelPermissions, "permissions", document, file)
+    changes["keys"] = _by_key(ApiKey, "keys", document, file)
     return replace(settings, **changes)
 
 
@@ -307,7 +315,8 @@ def _by_key(cls: type[D], name: str, document: Mapping[str, Any], file: str) -> 
     found = {}
     for key, table in _table(document.get(name, {}), f"{file}: [{name}]").items():
         where = f'{file}: [{name}."{key}"]'
-        check_key(key, where)
+        if cls is not ApiKey:
+            check_key(key, where)
         found[key] = from_options(cls, _table(table, where), where)
     return found
 

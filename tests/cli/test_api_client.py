@@ -46,6 +46,14 @@ def test_a_request_and_its_answer() -> None:
         assert call(f"{url}/iot/", "POST", "/api/x?wait=0", {"command": "ü"}) == {"a": 1}
     assert seen[0].startswith(b"POST /iot/api/x?wait=0 HTTP/1.1\r\n")
     assert seen[0].endswith(b'{"command": "\\u00fc"}')
+    assert b"uthorization" not in seen[0]
+
+
+def test_a_token_is_shown_in_a_header() -> None:
+    with answering(response(200, b"[]")) as (url, seen):
+        assert call(url, "GET", "/api/x", token="secret-token") == []
+    assert b"authorization: Bearer secret-token\r\n" in seen[0]
+    assert b"secret-token" not in seen[0].split(b"\r\n")[0]
 
 
 @pytest.mark.parametrize(
@@ -53,11 +61,12 @@ def test_a_request_and_its_answer() -> None:
     [
         (response(404, b'{"detail": "no device \'x\' is known"}'), "no device 'x' is known"),
         (response(404, b"<html>"), "answered 404; is this a gateway's address?"),
+        (response(401, b'{"detail": "x"}'), "--token tells it"),
         (response(422, b'{"detail": [1]}'), "answered 422"),
         (response(200, b"<html>"), "answered 200"),
         (b"\x01\x02 no http\r\n\r\n", "it does not speak HTTP"),
     ],
-    ids=["detail", "page", "list", "no json", "no http"],
+    ids=["detail", "page", "unknown", "list", "no json", "no http"],
 )
 def test_a_refusal_is_one_sentence(answer: bytes, problem: str) -> None:
     """The gateway's own, if it has one."""

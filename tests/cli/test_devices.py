@@ -25,7 +25,15 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> tuple[Calls, list[Any]]:
     asked: Calls = []
     answers: list[Any] = []
 
-    def fake(url: str, method: str, path: str, body: Mapping[str, Any] | None = None, *, patience_s: float = 0) -> Any:
+    def fake(
+        url: str,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        token: str = "",
+        patience_s: float = 0,
+    ) -> Any:
         asked.append((method, path, body))
         return answers.pop(0)
 

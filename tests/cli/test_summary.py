@@ -63,6 +63,7 @@ def test_an_open_address_is_pointed_out() -> None:
     block = start_block(parse_address("0.0.0.0:8000"), [], LIMITS)
     assert "http://127.0.0.1:8000/" in block
     assert "caution    http://0.0.0.0:8000 is open to the network" in block
+    assert "caution" not in start_block(parse_address("0.0.0.0:8000"), [], LIMITS, asks_nobody=False)
 
 
 def test_a_gateway_without_tcp_listeners() -> None:

@@ -44,6 +44,24 @@ async def test_a_page_without_one() -> None:
     assert path.endswith(b"&limit=7")
 
 
+async def test_a_token_does_not_follow_a_redirect() -> None:
+    """Whoever it may lead to is not to have it."""
+    heads: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 307 X\r\nlocation: /elsewhere\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        await History(url, "a", is_loopback=True, token="secret-token").ask("")
+    assert b"Bearer secret-token" in heads[0]
+    assert all(b"secret-token" not in head for head in heads[1:])
+    assert len(heads) > 1
+
+
 @pytest.mark.parametrize(
     ("status", "body", "reason"),
     [

@@ -508,6 +508,7 @@ def test_openapi_is_complete_and_consistent() -> None:
         "/gw/events/{filter}",
         "/gw/health/live",
         "/gw/health/ready",
+        "/gw/session",
     }
     ids = [one["operationId"] for one in operations]
     assert len(ids) == len(set(ids)) == len(operations)

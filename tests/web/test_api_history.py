@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from fastapi import APIRouter, FastAPI
 
+from access_kit import open_access
 from gateway_serving import http, running
 from portcast import Gateway, HistoryLimits
 from portcast.runtime import Node
@@ -111,7 +112,7 @@ async def test_before_the_start_it_says_so() -> None:
         raise RuntimeError("the gateway is not running")
 
     router = APIRouter()
-    add_history(router, node)
+    add_history(router, node, open_access())
     app = FastAPI()
     app.include_router(router)
     async with http(app) as client:

@@ -24,7 +24,8 @@ from portcast.centrifuge.messages import (
 from portcast.centrifuge_options import CentrifugeOptions
 from portcast.permissions import ChannelPermissions, MayUse, PermissionTable
 from portcast.web.sdk_access import Access, Admission, Answer, Caller, Grant, Question, Verdict
-from portcast.web.sdk_rules import NOT_CONFIGURED, Basis, Hooks, Rules
+from portcast.web.sdk_basis import Basis, Hooks
+from portcast.web.sdk_rules import NOT_CONFIGURED, Rules
 from portcast.web.sdk_tokens import Tokens
 from token_kit import SECRET, sign
 

@@ -10,6 +10,7 @@ import anyio
 import pytest
 from starlette.websockets import WebSocket
 
+from access_kit import open_access
 from asgi_fakes import Message, Peer, Transport, started_node, until
 from portcast.config import HttpOptions
 from portcast.delivery import Batch
@@ -30,7 +31,7 @@ def _endpoint(node: Node | None) -> WebSocketEndpoint:
             raise RuntimeError("not running")
         return node
 
-    return WebSocketEndpoint(the, Encodings(lambda: "node", lambda at: at), HttpOptions())
+    return WebSocketEndpoint(the, Encodings(lambda: "node", lambda at: at), open_access(), HttpOptions())
 
 
 def _websocket(peer: Peer, path: str | None = None, query: str = "", **headers: str) -> WebSocket:

@@ -6,12 +6,10 @@ Compact JWS (RFC 7515 §3.1, RFC 7519) with Centrifugo's claims. A token is thre
 
 The order of the checks is fixed: size, form, key, signature, and only then what the claims say. So nobody without a
 key learns from the answer what a claim should have been.
-
 The format is read here and not by PyJWT (which checks the signature, see `portcast.centrifuge.token_keys`), because
 PyJWT takes the time from the clock, warns about secrets that Centrifugo accepts, and knows extensions that we do not.
-
-Time is Unix time in seconds (``unix_now``), unlike elsewhere in the pure packages: tokens are made by other machines.
-Neither tokens, nor claims, nor keys appear in error messages.
+Time is Unix time in seconds (``unix_now``), unlike elsewhere in the pure packages. Neither tokens, nor claims, nor keys
+appear in error messages.
 """
 
 from __future__ import annotations
@@ -41,8 +39,7 @@ _FORM = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
 class TokenOptions:
     """Whose tokens are accepted.
 
-    Several secrets or keys are for changing them: the new one is added, and the old one removed when its last token
-    has expired.
+    Several secrets are for changing them: add the new one, and remove the old when its last token has expired.
 
     Raises:
         ConfigurationError: ``leeway_s`` is negative or not finite.
@@ -63,7 +60,7 @@ class TokenOptions:
     # 0 as in Centrifugo: a client whose token is refused as expired gets a new one at once.
     leeway_s: float = field(
         default=0.0,
-        metadata={"help": "Seconds by which clocks may differ: 'exp' is prolonged, 'nbf' advanced.", "minimum": 0},
+        metadata={"help": "Seconds by which clocks differ: 'exp' is prolonged, 'nbf' advanced.", "minimum": 0},
     )
 
     def __post_init__(self) -> None:
@@ -114,6 +111,7 @@ class ConnectionClaims:
         channels: channels that the server subscribes the client to.
         subs: the same with options. Centrifugo ignores ``channels`` if this is not empty.
         meta: for the application; never sent to the client.
+        portcast: ``role`` and ``topics`` (`portcast.api_keys`); Centrifugo knows no such claim.
     """
 
     user: str
@@ -122,6 +120,7 @@ class ConnectionClaims:
     channels: tuple[str, ...] = ()
     subs: Mapping[str, SubscriptionOptions] = field(default_factory=dict)
     meta: Mapping[str, object] = field(default_factory=dict)
+    portcast: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +193,7 @@ class TokenVerifier:
             channels=_texts(claims, "channels"),
             subs={_checked(channel, "subs"): _subscription_options(_object(subs, channel)) for channel in subs},
             meta=_object(claims, "meta"),
+            portcast=_object(claims, "portcast"),
         )
 
     def verify_subscription(self, token: str, unix_now: float) -> SubscriptionClaims:

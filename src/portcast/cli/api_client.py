@@ -8,14 +8,35 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
 from urllib.parse import urlsplit
 
+import click
+
 from portcast.errors import ConfigurationError, PortcastError
 from portcast.observability import escape
+from portcast.settings import TOKEN_VARIABLE
 
 ANSWER_S = 10.0
 """For a gateway to answer; one that is there does within milliseconds."""
 
 
-def call(url: str, method: str, path: str, body: Mapping[str, Any] | None = None, *, patience_s: float = 0.0) -> Any:
+token_option = click.option(
+    "--token",
+    default="",
+    envvar=TOKEN_VARIABLE,
+    show_envvar=True,
+    metavar="TOKEN",
+    help="An API key or a token, where the gateway wants one.",
+)
+
+
+def call(
+    url: str,
+    method: str,
+    path: str,
+    body: Mapping[str, Any] | None = None,
+    *,
+    token: str = "",
+    patience_s: float = 0.0,
+) -> Any:
     """Return the JSON that a gateway answers.
 
     Args:
@@ -24,6 +45,7 @@ def call(url: str, method: str, path: str, body: Mapping[str, Any] | None = None
         method: of HTTP.
         path: under the prefix, percent-encoded, with its query.
         body: sent as JSON.
+        token: an API key or a token; empty for none.
         patience_s: how much longer than `ANSWER_S` the answer may take.
 
     Raises:
@@ -33,6 +55,8 @@ def call(url: str, method: str, path: str, body: Mapping[str, Any] | None = None
     connection, prefix = _connection(url, ANSWER_S + patience_s)
     payload = None if body is None else json.dumps(body).encode("utf-8", "surrogatepass")
     headers = {"content-type": "application/json"} if body is not None else {}
+    if token:
+        headers["authorization"] = f"Bearer {token}"
     try:
         connection.request(method, prefix + path, payload, headers)
         response = connection.getresponse()
@@ -70,6 +94,8 @@ def _answer(url: str, status: int, text: bytes) -> Any:
     if status < 300 and answer is not None:
         return answer
     detail = answer.get("detail") if isinstance(answer, dict) else None
+    if status == 401:
+        raise PortcastError(f"{url}: it wants to know who asks; --token tells it an API key or a token")
     if isinstance(detail, str):
         raise PortcastError(f"{url}: {escape(detail)}")
     raise PortcastError(f"{url}: answered {status}; is this a gateway's address?")

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import click
 
-from portcast.cli.api_client import call
+from portcast.cli.api_client import call, token_option
 from portcast.cli.numbers import FiniteRange
 from portcast.observability import escape
 
@@ -29,14 +29,15 @@ _json = click.option("--json", "is_json", is_flag=True, help="Print JSON instead
 
 @click.command(epilog="Example: portcast devices --status quarantined")
 @_url
+@token_option
 @click.option("--status", type=click.Choice(["online", "offline", "quarantined"]), help="Only those of this status.")
 @_json
-def devices(url: str, status: str | None, is_json: bool) -> None:
+def devices(url: str, token: str, status: str | None, is_json: bool) -> None:
     """List the devices of a running gateway.
 
     Each line is an id, a status, the address and the number of messages; a device that is away is listed, too.
     """
-    for one in _devices(url, status):
+    for one in _devices(url, status, token):
         if is_json:
             click.echo(json.dumps(one))
         else:
@@ -44,11 +45,11 @@ def devices(url: str, status: str | None, is_json: bool) -> None:
             click.echo(escape(f"{one['id']:20} {one['status']:11} {address:22} {one['frames']} messages"))
 
 
-def _devices(url: str, status: str | None) -> Iterator[dict[str, Any]]:
+def _devices(url: str, status: str | None, token: str) -> Iterator[dict[str, Any]]:
     after = ""
     while True:
         query = f"limit={PAGE}&after={quote(after, safe='')}" + (f"&status={status}" if status else "")
-        page = call(url, "GET", f"/api/devices?{query}")
+        page = call(url, "GET", f"/api/devices?{query}", token=token)
         yield from page["devices"]
         if page["next"] is None:
             return
@@ -65,6 +66,7 @@ Examples:
 @click.argument("device", metavar="ID")
 @click.argument("text", metavar="TEXT")
 @_url
+@token_option
 @click.option(
     "--wait",
     default=10.0,
@@ -74,14 +76,14 @@ Examples:
     help="Seconds to wait for the end of the command; 0 does not wait.",
 )
 @_json
-def command(device: str, text: str, url: str, wait: float, is_json: bool) -> int:
+def command(device: str, text: str, url: str, token: str, wait: float, is_json: bool) -> int:
     """Send the command TEXT to the device ID and print its answer.
 
     A device that is away gets it when it is back. The exit status is 1 if the command was refused, timed out, expired,
     or was lost on the way.
     """
     path = f"/api/devices/{quote(device, safe='')}/commands?wait={wait:g}"
-    done = call(url, "POST", path, {"command": text}, patience_s=wait)
+    done = call(url, "POST", path, {"command": text}, token=token, patience_s=wait)
     if is_json:
         click.echo(json.dumps(done))
     elif done["answer"] is None:

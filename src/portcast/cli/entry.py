@@ -18,6 +18,7 @@ from portcast import __version__
 from portcast.cli.check import check
 from portcast.cli.devices import command as send_command
 from portcast.cli.devices import devices
+from portcast.cli.key import key
 from portcast.cli.send import send
 from portcast.cli.serve import serve
 from portcast.cli.simulate import simulate
@@ -44,7 +45,7 @@ def version() -> None:
     click.echo(f"portcast {__version__}")
 
 
-for one in (serve, check, tail, send, simulate, devices, send_command):
+for one in (serve, check, tail, send, simulate, devices, send_command, key):
     portcast.add_command(one)
 
 

@@ -15,6 +15,7 @@ from typing import Any, get_args, get_origin
 
 import click
 
+from portcast.api_keys import ApiKey
 from portcast.cli.entry import portcast
 from portcast.cli.http_reference import COLUMNS, route_rows
 from portcast.cli.options import default_text, help_text, value_text
@@ -36,6 +37,7 @@ def generated_parts() -> dict[str, str]:
         "listener": _plain_table(ListenerOptions),
         "topic": _plain_table(TopicOptions),
         "permissions": _plain_table(ChannelPermissions),
+        "keys": _plain_table(ApiKey),
         "framings": _framings_table(),
         "checksum": _checksum_table(),
         "routes": _table(COLUMNS, route_rows()),

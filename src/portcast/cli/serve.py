@@ -97,6 +97,7 @@ def make_gateway(settings: Settings) -> Gateway:
         topics=settings.topics,
         centrifuge=settings.centrifuge,
         permissions=settings.permissions,
+        keys=settings.keys,
         devices=settings.devices,
     )
     gateway.http_address = settings.http
@@ -118,6 +119,6 @@ def announce(settings: Settings, gateway: Gateway, http: Address) -> None:
         logging.getLogger("portcast").info("serving", extra={"event": "serving", "fields": fields})
         return
     try:
-        click.echo(start_block(http, gateway.listeners, limits))
+        click.echo(start_block(http, gateway.listeners, limits, asks_nobody=not settings.is_configured))
     except BrokenPipeError:
         discard_stdout()  # `portcast serve | head -1` has seen its line; the gateway goes on

@@ -53,20 +53,21 @@ class Limits:
     drain_timeout_s: float
 
 
-def start_block(http: Address, listeners: Sequence[ListenerView], limits: Limits) -> str:
+def start_block(http: Address, listeners: Sequence[ListenerView], limits: Limits, *, asks_nobody: bool = True) -> str:
     """Return the block that says what is running, without a last line break.
 
     Args:
         http: where HTTP is served.
         listeners: bound.
         limits: of the process.
+        asks_nobody: nothing says who may do what over HTTP.
     """
     url = page_url(http)
     rows = [(item.address.url, f"{describe(item.framing)} → {item.target}") for item in listeners]
     lines = [f"portcast {__version__}", *_labelled("live page", [url])]
     lines += _labelled("devices", list(_columns(rows)) or ["no listener: no device can connect"])
     lines += _labelled("limits", [limits_text(limits)])
-    if not http.is_loopback:
+    if asks_nobody and not http.is_loopback:
         lines += _labelled(
             "caution", [f"http://{http.host_port} is open to the network and asks nobody for a password"]
         )

@@ -17,13 +17,13 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus
 
 from portcast.cli import tail_protocol as protocol
+from portcast.cli.api_client import token_option
 from portcast.cli.backoff import Backoff
 from portcast.cli.tail_history import MOST, History, NoHistory
 from portcast.cli.tail_view import Received, gap_sentence, json_line, received, text_line
 from portcast.config import Address
 from portcast.errors import ConfigurationError, PortcastError, TopicError
 from portcast.observability import escape
-from portcast.settings import TOKEN_VARIABLE
 from portcast.topics import validate_filter
 
 OPEN_S = 5.0
@@ -53,14 +53,7 @@ In FILTER, + stands for one level of a topic and a final # for the rest; quote t
     metavar="N",
     help="Begin with the newest N publications that the gateway still has.",
 )
-@click.option(
-    "--token",
-    default="",
-    envvar=TOKEN_VARIABLE,
-    show_envvar=True,
-    metavar="TOKEN",
-    help="A connection token, where the gateway wants one.",
-)
+@token_option
 @click.option("--wait", "waits", is_flag=True, help="Wait for a gateway that is not there yet, instead of giving up.")
 @click.option("--json", "is_json", is_flag=True, help="Print one JSON object per publication instead of text.")
 def tail(topic_filter: str, url: str, history: int, token: str, waits: bool, is_json: bool) -> int:
@@ -135,7 +128,7 @@ class Follower:
             line: makes a line of a publication.
             output: standard output if None.
             name: what the user calls the gateway; ``url`` if empty.
-            token: of the connection; empty for none.
+            token: an API key, or a token of the connection; empty for none.
             waits: try again also when the very first try fails.
         """
         self.is_pipe_closed = False
@@ -145,7 +138,7 @@ class Follower:
         self._filter = topic_filter
         self._token = token
         self._is_loopback = Address("tcp", urlsplit(url).hostname or "").is_loopback
-        self._history = History(url, topic_filter, is_loopback=self._is_loopback)
+        self._history = History(url, topic_filter, is_loopback=self._is_loopback, token=token)
         # Where we are.
         self._wanted = history
         self._resume_id = ""

@@ -43,14 +43,16 @@ class Page:
 class History:
     """Asks one gateway for one filter."""
 
-    def __init__(self, url: str, topic_filter: str, *, is_loopback: bool) -> None:
+    def __init__(self, url: str, topic_filter: str, *, is_loopback: bool, token: str = "") -> None:
         """Prepare.
 
         Args:
             url: of the gateway, ``http`` or ``https``, without a slash at its end.
             topic_filter: a valid one.
             is_loopback: then a proxy of the environment is passed over.
+            token: an API key or a token; empty for none.
         """
+        self._token = token
         self._address = f"{url}/api/history?filter={quote(topic_filter, safe='/')}"
         self._opener = build_opener(*([ProxyHandler({})] if is_loopback else []))
 
@@ -67,6 +69,9 @@ class History:
 
     def _ask(self, address: str) -> Page | NoHistory:
         request = Request(address, headers={"user-agent": "portcast tail"})  # noqa: S310 - http or https, checked before
+        if self._token:
+            # Unredirected: whoever it may lead to is not to have it.
+            request.add_unredirected_header("authorization", f"Bearer {self._token}")
         try:
             with self._opener.open(request, timeout=ANSWER_S) as answer:
                 said = json.loads(answer.read(MAX_BYTES))

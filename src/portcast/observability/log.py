@@ -27,6 +27,7 @@ from typing import TextIO
 from portcast.config import LogOptions
 from portcast.events import (
     ConnectionClosed,
+    CredentialsRefused,
     DeviceRejected,
     DrainFinished,
     Event,
@@ -160,7 +161,7 @@ class LogEvents:
 def _level(event: Event) -> int:
     if isinstance(event, (HandlerFailed, HandlerAbandoned)):
         return logging.ERROR
-    if isinstance(event, (DeviceRejected, FrameRejected, SubscriberDemoted, HistoryNotKept)):
+    if isinstance(event, (CredentialsRefused, DeviceRejected, FrameRejected, SubscriberDemoted, HistoryNotKept)):
         return logging.WARNING
     if isinstance(event, ListenerPaused):
         return logging.INFO if event.reason == "suspended" else logging.WARNING

@@ -68,6 +68,7 @@ class Subscriber:
     """One client's interest and what waits for it. Made by `Hub.subscribe`."""
 
     __slots__ = (
+        "__weakref__",
         "_buffered",
         "_hub",
         "_is_closing",

@@ -20,7 +20,9 @@ from portcast.publication import Position, Publication
 from portcast.runtime import Connection, Listener, Node, Subscriber
 from portcast.topics import validate_filter, validate_topic
 from portcast.web.body import read_body
+from portcast.web.http_access import HttpAccess
 from portcast.web.models import (
+    REFUSED,
     ConnectionBody,
     ConnectionsBody,
     HealthBody,
@@ -36,7 +38,6 @@ from portcast.web.models import (
     TopicBody,
     TopicsBody,
 )
-from portcast.web.origin import is_allowed_origin
 from portcast.web.query import only_known, query_of
 from portcast.web.subscribe import NodeOf
 
@@ -48,9 +49,9 @@ SHOWN_DEVICES = 10
 
 _Limit = Annotated[int, Query(ge=1, le=10 * PAGE, description="most entries returned")]
 
-_UNAVAILABLE: dict[int | str, dict[str, Any]] = {503: {"model": Problem}}
+_UNAVAILABLE: dict[int | str, dict[str, Any]] = {**REFUSED, 503: {"model": Problem}}
 _REFUSED: dict[int | str, dict[str, Any]] = {400: {"model": Problem}, **_UNAVAILABLE}
-_PUBLISHED: dict[int | str, dict[str, Any]] = {403: {"model": Problem}, 413: {"model": Problem}, **_REFUSED}
+_PUBLISHED: dict[int | str, dict[str, Any]] = {413: {"model": Problem}, **_REFUSED}
 _BODY = {
     "requestBody": {
         "required": True,
@@ -86,7 +87,7 @@ def add_health(router: APIRouter, node: NodeOf) -> None:
         return HealthBody(status=state)
 
 
-def add_topics(router: APIRouter, node: NodeOf) -> None:
+def add_topics(router: APIRouter, node: NodeOf, access: HttpAccess) -> None:
     """Add the routes of topics and history."""
     running = _or_unavailable(node)
 
@@ -103,6 +104,7 @@ def add_topics(router: APIRouter, node: NodeOf) -> None:
         filter, after = query.get("filter", filter), query.get("after", after)  # noqa: A001 - as above
         _check(validate_filter, filter)
         the = running()
+        await access.may_follow(request, [filter], replays=False)
         known = [one for one in the.broker.topics(filter, the.now()) if one.topic > after]
         page = [_topic(the, one) for one in known[:limit]]
         return TopicsBody(topics=page, next=page[-1].topic if len(known) > limit else None)
@@ -115,6 +117,7 @@ def add_topics(router: APIRouter, node: NodeOf) -> None:
         dependencies=[_only("since", "limit", "reverse")],
     )
     async def history(
+        request: Request,
         topic: str,
         since: Annotated[
             str | None, Query(description="a position, `epoch:offset`; only what follows it, before it in reverse")
@@ -125,6 +128,7 @@ def add_topics(router: APIRouter, node: NodeOf) -> None:
         """Return retained publications of one topic, oldest first unless `reverse`."""
         _check(validate_topic, topic)
         the = running()
+        await access.may_read(request, [topic])
         publications = the.broker.history(topic, since=_position(since), limit=limit, is_reverse=reverse, now=the.now())
         at = the.broker.position(topic)
         return HistoryBody(
@@ -132,7 +136,7 @@ def add_topics(router: APIRouter, node: NodeOf) -> None:
         )
 
 
-def add_publishing(router: APIRouter, node: NodeOf, options: HttpOptions) -> None:
+def add_publishing(router: APIRouter, node: NodeOf, access: HttpAccess, options: HttpOptions) -> None:
     """Add the route that publishes."""
     running = _or_unavailable(node)
 
@@ -142,8 +146,7 @@ def add_publishing(router: APIRouter, node: NodeOf, options: HttpOptions) -> Non
 
         Waits while a slow subscriber holds the topic. Topics that begin with `$` are the server's own.
         """
-        if not is_allowed_origin(request.headers, options.allowed_origins):
-            raise HTTPException(403, "origin not allowed")
+        access.check_origin(request)
         _check(validate_topic, topic)
         if topic.startswith("$"):
             raise HTTPException(400, f"topic {topic[:80]!r}: topics that begin with $ are the server's own")
@@ -151,15 +154,16 @@ def add_publishing(router: APIRouter, node: NodeOf, options: HttpOptions) -> Non
         the = running()
         if the.state != "ready":
             raise HTTPException(503, "the server is stopping")
+        await access.may_publish(request, topic, payload)
         position = await the.publish(topic, payload)
         return PositionBody(topic=topic, epoch=position.epoch, offset=position.offset)
 
 
-def add_connections(router: APIRouter, node: NodeOf, version: str) -> None:
+def add_connections(router: APIRouter, node: NodeOf, access: HttpAccess, version: str) -> None:
     """Add the routes of listeners and connections."""
     running = _or_unavailable(node)
 
-    @router.get("/api/listeners", tags=["connections"], responses=_UNAVAILABLE)
+    @router.get("/api/listeners", tags=["connections"], responses=_UNAVAILABLE, dependencies=[Depends(access.look)])
     async def listeners() -> ListenersBody:
         """List listeners with their counters."""
         the = running()
@@ -178,7 +182,7 @@ def add_connections(router: APIRouter, node: NodeOf, version: str) -> None:
         "/api/connections",
         tags=["connections"],
         responses=_REFUSED,
-        dependencies=[_only("listener", "after", "limit")],
+        dependencies=[_only("listener", "after", "limit"), Depends(access.look)],
     )
     async def connections(
         request: Request,
@@ -196,11 +200,16 @@ def add_connections(router: APIRouter, node: NodeOf, version: str) -> None:
         return ConnectionsBody(connections=page, next=page[-1].id if len(known) > limit else None)
 
 
-def add_slow_consumers(router: APIRouter, node: NodeOf) -> None:
+def add_slow_consumers(router: APIRouter, node: NodeOf, access: HttpAccess) -> None:
     """Add the route of clients that do not keep up."""
     running = _or_unavailable(node)
 
-    @router.get("/api/slow-consumers", tags=["connections"], responses=_REFUSED, dependencies=[_only("limit")])
+    @router.get(
+        "/api/slow-consumers",
+        tags=["connections"],
+        responses=_REFUSED,
+        dependencies=[_only("limit"), Depends(access.look)],
+    )
     async def slow_consumers(limit: _Limit = PAGE) -> SlowConsumersBody:
         """Tell who does not keep up, and what was lost since start by topic, policy and reason."""
         hub = running().hub

@@ -15,16 +15,17 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from portcast.publication import Publication, runs_of
 from portcast.runtime import within_bytes
 from portcast.topics import validate_filter
-from portcast.web.models import EnvelopeBody, MergedHistoryBody, Problem
+from portcast.web.http_access import HttpAccess
+from portcast.web.models import REFUSED, EnvelopeBody, MergedHistoryBody, Problem
 from portcast.web.query import only_known, query_of
 from portcast.web.resume import EnvelopesOf
 from portcast.web.subscribe import MAX_FILTERS, MAX_REPLAY, NodeOf
 
 _NAMES = ("filter", "since", "limit")
-_PROBLEMS: dict[int | str, dict[str, Any]] = {400: {"model": Problem}, 503: {"model": Problem}}
+_PROBLEMS: dict[int | str, dict[str, Any]] = {400: {"model": Problem}, **REFUSED, 503: {"model": Problem}}
 
 
-def add_history(router: APIRouter, node: NodeOf) -> None:
+def add_history(router: APIRouter, node: NodeOf, access: HttpAccess) -> None:
     """Add the route."""
     envelopes = EnvelopesOf(lambda: node().broker.node_epoch(), lambda at: node().unix_time(at))
 
@@ -51,6 +52,7 @@ def add_history(router: APIRouter, node: NodeOf) -> None:
             the = node()
         except RuntimeError as error:
             raise HTTPException(503, str(error)) from error
+        await access.may_read(request, filters)
 
         def bodies(publications: Sequence[Publication]) -> list[EnvelopeBody]:
             make = envelopes.of(filters)

@@ -29,8 +29,8 @@ from portcast.web.device_models import (
     DevicesBody,
     Status,
 )
-from portcast.web.models import Problem
-from portcast.web.origin import is_allowed_origin
+from portcast.web.http_access import HttpAccess
+from portcast.web.models import REFUSED, Problem
 from portcast.web.query import only_known, query_of
 from portcast.web.subscribe import NodeOf
 
@@ -44,9 +44,9 @@ TAKE_S = 1.0
 """How long a device may leave what was sent to it before, when a command is to be sent at once."""
 
 _Responses = dict[int | str, dict[str, Any]]
-_UNAVAILABLE: _Responses = {503: {"model": Problem}}
+_UNAVAILABLE: _Responses = {**REFUSED, 503: {"model": Problem}}
 _FOUND: _Responses = {404: {"model": Problem}, **_UNAVAILABLE}
-_CHANGED: _Responses = {403: {"model": Problem}, **_FOUND}
+_CHANGED: _Responses = _FOUND
 _SUBMITTED: _Responses = {
     202: {"model": CommandBody, "description": "not ended yet; `Location` says where to look"},
     400: {"model": Problem},
@@ -67,8 +67,10 @@ _COMMAND = {
 class _Routes:
     """What all routes need: the running node, and who may change something."""
 
-    def __init__(self, node: NodeOf, options: HttpOptions) -> None:
+    def __init__(self, node: NodeOf, access: HttpAccess, options: HttpOptions) -> None:
         self._node = node
+        self.look = Depends(access.look)
+        self.change = Depends(access.change)
         self.options = options
 
     def node(self) -> Node:
@@ -83,10 +85,6 @@ class _Routes:
         except DeviceUnknown as error:
             raise HTTPException(404, str(error)) from error
 
-    def check_origin(self, request: Request) -> None:
-        if not is_allowed_origin(request.headers, self.options.allowed_origins):
-            raise HTTPException(403, "origin not allowed")
-
     def command(self, device: Device, command_id: str) -> Change:
         change = self.node().devices.commands.get(command_id)
         if change is None or change.command.device_id != device.id:
@@ -94,9 +92,9 @@ class _Routes:
         return change
 
 
-def add_devices(router: APIRouter, node: NodeOf, options: HttpOptions) -> None:
+def add_devices(router: APIRouter, node: NodeOf, access: HttpAccess, options: HttpOptions) -> None:
     """Add the routes of devices, commands and quarantine."""
-    routes = _Routes(node, options)
+    routes = _Routes(node, access, options)
     _add_list(router, routes)
     _add_decisions(router, routes)
     _add_submit(router, routes)
@@ -108,7 +106,7 @@ def _add_list(router: APIRouter, routes: _Routes) -> None:
         "/api/devices",
         tags=["devices"],
         responses={400: {"model": Problem}, **_UNAVAILABLE},
-        dependencies=[Depends(only_known("status", "search", "after", "limit"))],
+        dependencies=[Depends(only_known("status", "search", "after", "limit")), routes.look],
     )
     async def devices(
         request: Request,
@@ -134,25 +132,29 @@ def _add_list(router: APIRouter, routes: _Routes) -> None:
             next=page.after,
         )
 
-    @router.get("/api/devices/{device}", tags=["devices"], responses=_FOUND)
+    @router.get("/api/devices/{device}", tags=["devices"], responses=_FOUND, dependencies=[routes.look])
     async def device(device: str) -> DeviceBody:
         """Return one device."""
         return _device(routes.node(), routes.device(device).info)
 
 
 def _add_decisions(router: APIRouter, routes: _Routes) -> None:
-    @router.post("/api/devices/{device}/approve", tags=["devices"], responses=_CHANGED)
-    async def approve(device: str, request: Request) -> DeviceBody:
+    @router.post("/api/devices/{device}/approve", tags=["devices"], responses=_CHANGED, dependencies=[routes.change])
+    async def approve(device: str) -> DeviceBody:
         """Make a device known. If it was quarantined, its messages are handled from now on."""
-        routes.check_origin(request)
         found = routes.device(device)
         found.approve()
         return _device(routes.node(), found.info)
 
-    @router.delete("/api/connections/{connection}", tags=["connections"], status_code=204, responses=_CHANGED)
-    async def close(connection: str, request: Request) -> None:
+    @router.delete(
+        "/api/connections/{connection}",
+        tags=["connections"],
+        status_code=204,
+        responses=_CHANGED,
+        dependencies=[routes.change],
+    )
+    async def close(connection: str) -> None:
         """Close a device connection, after what was sent is out. Frames that were not handled yet are dropped."""
-        routes.check_origin(request)
         found = routes.node().registry.get(connection)
         if found is None:
             raise HTTPException(404, f"no connection {connection[:80]!r} is open")
@@ -165,7 +167,7 @@ def _add_submit(router: APIRouter, routes: _Routes) -> None:
         tags=["devices"],
         responses=_SUBMITTED,
         openapi_extra=_COMMAND,
-        dependencies=[Depends(only_known("wait"))],
+        dependencies=[Depends(only_known("wait")), routes.change],
     )
     async def submit(
         device: str,
@@ -183,7 +185,6 @@ def _add_submit(router: APIRouter, routes: _Routes) -> None:
 
         A client that leaves while it waits changes nothing; `DELETE` cancels a command that was not written yet.
         """
-        routes.check_origin(request)
         found = routes.device(device)
         body = _read(await read_body(request, routes.options.max_message_bytes))
         the = routes.node()
@@ -203,7 +204,7 @@ def _add_commands(router: APIRouter, routes: _Routes) -> None:
         "/api/devices/{device}/commands",
         tags=["devices"],
         responses={400: {"model": Problem}, **_FOUND},
-        dependencies=[Depends(only_known("after", "limit"))],
+        dependencies=[Depends(only_known("after", "limit")), routes.look],
     )
     async def commands(
         device: str,
@@ -220,7 +221,13 @@ def _add_commands(router: APIRouter, routes: _Routes) -> None:
             commands=[_command(the, one) for one in page], next=page[-1].command.command_id if more else None
         )
 
-    @router.get("/api/devices/{device}/commands/{command}", tags=["devices"], responses=_FOUND, name="device_command")
+    @router.get(
+        "/api/devices/{device}/commands/{command}",
+        tags=["devices"],
+        responses=_FOUND,
+        name="device_command",
+        dependencies=[routes.look],
+    )
     async def command(device: str, command: str) -> CommandBody:
         """Return one command; the newest 10 000 that have ended are remembered."""
         return _command(routes.node(), routes.command(routes.device(device), command))
@@ -229,10 +236,10 @@ def _add_commands(router: APIRouter, routes: _Routes) -> None:
         "/api/devices/{device}/commands/{command}",
         tags=["devices"],
         responses={409: {"model": Problem, "description": "it was written already"}, **_CHANGED},
+        dependencies=[routes.change],
     )
-    async def cancel(device: str, command: str, request: Request) -> CommandBody:
+    async def cancel(device: str, command: str) -> CommandBody:
         """Cancel a command that was not written yet. One that has ended stays as it is."""
-        routes.check_origin(request)
         before = routes.command(routes.device(device), command)
         the = routes.node()
         change = the.devices.commands.cancel(before.command.command_id) or before

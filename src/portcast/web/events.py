@@ -38,7 +38,9 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, node: NodeOf, encoding: Encoding, wish: Wish, keepalive_s: float) -> None:
+    def __init__(
+        self, node: NodeOf, encoding: Encoding, wish: Wish, keepalive_s: float, left_s: float | None = None
+    ) -> None:
         super().__init__(
             headers={
                 "cache-control": "no-store",
@@ -51,6 +53,7 @@ class EventStream(Response):
         self._encoding = encoding
         self._wish = wish
         self._keepalive_s = keepalive_s
+        self._left_s = left_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream."""
@@ -72,19 +75,32 @@ class EventStream(Response):
             keepalive=_body(b": keepalive\n\n"),
             keepalive_s=self._keepalive_s,
         )
-        await serve(node, self._wish, self._encoding, sink, receive, transport="events", peer=peer_of(scope))
+        await serve(
+            node,
+            self._wish,
+            self._encoding,
+            sink,
+            receive,
+            transport="events",
+            peer=peer_of(scope),
+            left_s=self._left_s,
+        )
 
 
-def event_stream(
-    request: Request, path_filter: str | None, node: NodeOf, encodings: Encodings, options: HttpOptions
-) -> EventStream:
-    """Return the stream that a request asks for.
+def wish_of(request: Request, path_filter: str | None) -> Wish:
+    """Return what a request asks for.
 
     Raises:
         TopicError: a filter is not valid.
         ValueError: another parameter is not valid.
     """
     headers = Headers(scope=request.scope)
-    wish = read_wish(path_filter, query_of(request.scope), last_event_id=headers.get("last-event-id", ""))
+    return read_wish(path_filter, query_of(request.scope), last_event_id=headers.get("last-event-id", ""))
+
+
+def event_stream(
+    wish: Wish, node: NodeOf, encodings: Encodings, options: HttpOptions, left_s: float | None = None
+) -> EventStream:
+    """Return the stream that is wished for; ``left_s`` is when it ends, None for never."""
     encoding = encodings.events(wish.filters, is_json=wish.is_json)
-    return EventStream(node, encoding, wish, options.ping_interval_s)
+    return EventStream(node, encoding, wish, options.ping_interval_s, left_s)

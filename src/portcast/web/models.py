@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -11,6 +11,22 @@ class Problem(BaseModel):
     """Why a request was refused."""
 
     detail: str
+
+
+REFUSED: dict[int | str, dict[str, Any]] = {
+    401: {"model": Problem, "description": "a valid key or token is missing"},
+    403: {"model": Problem, "description": "what was shown is not enough, or a page of a foreign origin asks"},
+}
+"""What every route that asks for rights may answer."""
+
+
+class SessionBody(BaseModel):
+    """Who asks."""
+
+    user: str = Field(description="empty for nobody in particular")
+    role: Literal["client", "reader", "operator"]
+    topics: list[str] = Field(description="to which the role is limited; empty: everything")
+    expires_at: int = Field(description="until when, Unix seconds; 0: for ever")
 
 
 class PositionBody(BaseModel):

@@ -12,27 +12,32 @@ from portcast.config import HttpOptions
 from portcast.web.api import add_connections, add_health, add_publishing, add_slow_consumers, add_topics
 from portcast.web.api_history import add_history
 from portcast.web.devices import add_devices
-from portcast.web.events import EventStream, event_stream
-from portcast.web.models import Problem
+from portcast.web.events import EventStream, event_stream, wish_of
+from portcast.web.http_access import HttpAccess, left_s
+from portcast.web.login import add_login
+from portcast.web.models import REFUSED, Problem
 from portcast.web.page import add_page
 from portcast.web.resume import Encodings
 from portcast.web.subscribe import MAX_REPLAY, NodeOf, ready_node
 from portcast.web.websocket import WebSocketEndpoint
 
 
-def add_routes(router: APIRouter, node: NodeOf, options: HttpOptions, *, version: str, has_page: bool) -> None:
+def add_routes(
+    router: APIRouter, node: NodeOf, access: HttpAccess, options: HttpOptions, *, version: str, has_page: bool
+) -> None:
     """Add the live page, the WebSockets, the event streams, the API and the health checks."""
     encodings = Encodings(lambda: node().broker.node_epoch(), lambda at: node().unix_time(at))
-    websocket = WebSocketEndpoint(node, encodings, options)
+    websocket = WebSocketEndpoint(node, encodings, access, options)
     router.add_api_websocket_route("/ws", websocket.serve, name="websocket")
     router.add_api_websocket_route("/ws/{filter:path}", websocket.serve, name="websocket_of")
-    _add_events(router, node, encodings, options)
-    add_topics(router, node)
-    add_history(router, node)
-    add_publishing(router, node, options)
-    add_connections(router, node, version)
-    add_slow_consumers(router, node)
-    add_devices(router, node, options)
+    _add_events(router, node, encodings, access, options)
+    add_topics(router, node, access)
+    add_history(router, node, access)
+    add_publishing(router, node, access, options)
+    add_connections(router, node, access, version)
+    add_slow_consumers(router, node, access)
+    add_devices(router, node, access, options)
+    add_login(router, access)
     add_health(router, node)
     if has_page:
         add_page(router)
@@ -61,18 +66,23 @@ _STREAM: dict[str, Any] = {
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/event-stream": {"schema": _TEXT}}, "description": "server-sent events"},
     400: {"model": Problem},
+    **REFUSED,
     503: {"model": Problem},
 }
 
 
-def _add_events(router: APIRouter, node: NodeOf, encodings: Encodings, options: HttpOptions) -> None:
-    def stream(request: Request, path_filter: str | None) -> EventStream:
+def _add_events(
+    router: APIRouter, node: NodeOf, encodings: Encodings, access: HttpAccess, options: HttpOptions
+) -> None:
+    async def stream(request: Request, path_filter: str | None) -> EventStream:
         if ready_node(node) is None:
             raise HTTPException(503, "the server is not ready", headers={"retry-after": "1"})
         try:
-            return event_stream(request, path_filter, node, encodings, options)
+            wish = wish_of(request, path_filter)
         except ValueError as error:  # TopicError is one
             raise HTTPException(400, str(error)) from error
+        caller = await access.may_follow(request, wish.filters, replays=wish.replays)
+        return event_stream(wish, node, encodings, options, left_s(caller))
 
     get = partial(
         router.get, tags=["streams"], response_class=StreamingResponse, responses=_RESPONSES, openapi_extra=_STREAM
@@ -81,7 +91,7 @@ def _add_events(router: APIRouter, node: NodeOf, encodings: Encodings, options: 
     @get("/events")
     async def events(request: Request) -> EventStream:
         """Stream publications of the filters in the query, all topics if there are none."""
-        return stream(request, None)
+        return await stream(request, None)
 
     @get("/events/{filter:path}")
     async def events_of(
@@ -89,4 +99,4 @@ def _add_events(router: APIRouter, node: NodeOf, encodings: Encodings, options: 
         filter: Annotated[str, Path(description="topic filter; a trailing `/` stands for `/#`")],  # noqa: A002 - the parameter's public name
     ) -> EventStream:
         """Stream publications of one filter, and of those in the query."""
-        return stream(request, filter)
+        return await stream(request, filter)

@@ -13,6 +13,7 @@ from typing import Literal, Protocol, TypeAlias, TypeVar
 
 from starlette.requests import HTTPConnection
 
+from portcast.api_keys import NO_RIGHTS, Rights
 from portcast.centrifuge.codes import Disconnect, ReplyError
 from portcast.centrifuge.deadlines import FOREVER, Lifetime
 from portcast.centrifuge.messages import (
@@ -46,6 +47,7 @@ class Caller:
         meta: claims that are for the server only.
         http: the request by which it came: headers, cookies, session, query. Its body is not there.
         expires_at: not used by rules; when the connection's token ends, Unix seconds, 0 for never.
+        rights: what its role gives it beside the permissions.
     """
 
     client: str
@@ -54,6 +56,7 @@ class Caller:
     meta: Mapping[str, object]
     http: HTTPConnection
     expires_at: int = 0
+    rights: Rights = NO_RIGHTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,7 @@ class Admission:
         meta: claims that are for the server only.
         subs: server-side subscriptions by channel.
         expires_at: Unix seconds, 0 for never.
+        rights: what its role gives it beside the permissions.
     """
 
     user: str = ""
@@ -102,6 +106,7 @@ class Admission:
     meta: Mapping[str, object] = field(default_factory=dict)
     subs: Mapping[str, Grant] = field(default_factory=dict)
     expires_at: int = 0
+    rights: Rights = NO_RIGHTS
 
 
 Question = Literal["history", "presence"]

@@ -71,7 +71,13 @@ def _admitted(client: SdkClient, ask: Ask, admission: Admission) -> None:
         return
     request = cast("ConnectRequest", ask.command.request)
     client.caller = Caller(
-        client.session.client, admission.user, admission.info, admission.meta, client.http, admission.expires_at
+        client.session.client,
+        admission.user,
+        admission.info,
+        admission.meta,
+        client.http,
+        admission.expires_at,
+        admission.rights,
     )
     subs = {}
     for channel, grant in admission.subs.items():

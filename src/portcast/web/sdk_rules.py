@@ -3,8 +3,9 @@
 ============  ========================================================================================================
 asked         decided by
 ============  ========================================================================================================
-connect       its token (`portcast.web.sdk_tokens`); then ``on_connect``, whose `Admission` takes the token's place;
-              then nobody is anonymous whom `CentrifugeOptions.anonymous` refuses (3500)
+connect       an API key, a login, or what the application says; else its token (`portcast.web.sdk_tokens`), then
+              ``on_connect``, whose `Admission` takes the token's place; then nobody is anonymous whom
+              `CentrifugeOptions.anonymous` refuses (3500)
 subscribe     who owns a personal channel (103); its token, of this user, channel and client (3500 otherwise); what
               the permissions say (103); then ``on_subscribe``, whose `Grant` takes the permissions' place
 publish       who owns a personal channel, the permissions (103); then ``on_publish``
@@ -15,13 +16,15 @@ refresh       its token: of another user 3500, past already 3005: then the clien
 sub_refresh   its token, as for subscribe; its channel is the token's
 ============  ========================================================================================================
 
+A role (`portcast.api_keys`) is enough for what it gives, before permissions and functions are asked.
+
 Where the permissions say nothing of a topic, the app's function decides: it refuses by raising. If there is none, the
 defaults of `ChannelPermissions` hold; or `OPEN`, with `OPEN_DEVICES`, while *nothing is configured*: no
 keys, no permissions, neither ``on_connect`` nor ``on_subscribe``. Then only this machine may connect, unless
 ``insecure``.
 
 A *personal channel* ``#42`` is user 42's alone, whatever else is said. Wildcards stand for such channels too (``#``,
-``+``), so while users have personal channels a wildcard of that kind needs a token.
+``+``), so while users have personal channels a wildcard of that kind needs a token, or a role for everything.
 
 Channels that the server itself subscribes a client to, those of its token and of its `Admission`, are trusted.
 """
@@ -29,15 +32,17 @@ Channels that the server itself subscribes a client to, those of its token and o
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+import time
+from collections.abc import Callable
+from dataclasses import replace
 
 from starlette.requests import HTTPConnection
 
 from portcast.address import Address
+from portcast.api_keys import Identity, claimed_rights
 from portcast.centrifuge import codes
 from portcast.centrifuge.codes import Disconnect, ReplyError
-from portcast.centrifuge.deadlines import Lifetime
+from portcast.centrifuge.deadlines import FOREVER, Lifetime
 from portcast.centrifuge.messages import (
     ConnectRequest,
     PublishRequest,
@@ -48,21 +53,21 @@ from portcast.centrifuge.messages import (
     SubscribeRequest,
 )
 from portcast.centrifuge.tokens import ConnectionClaims, SubscriptionClaims, SubscriptionOptions, SubscriptionOverride
-from portcast.centrifuge_options import CentrifugeOptions
 from portcast.errors import TopicError
 from portcast.permissions import (
     OPEN,
     OPEN_DEVICES,
     ChannelPermissions,
-    PermissionTable,
     is_left_to,
     may_subscribe,
     may_use,
     shows_personal,
 )
 from portcast.topics import is_wildcard, validate_filter
+from portcast.web.credentials import COOKIE, Sessions, is_foreign_page, shown_token
 from portcast.web.sdk_access import Admission, Answer, Caller, Grant, Question, Verdict
 from portcast.web.sdk_answers import then
+from portcast.web.sdk_basis import Basis
 from portcast.web.sdk_tokens import Tokens
 
 NOT_CONFIGURED = Disconnect(3507, "permission denied: nothing says who may connect from elsewhere")
@@ -71,61 +76,16 @@ NOT_CONFIGURED = Disconnect(3507, "permission denied: nothing says who may conne
 _logger = logging.getLogger("portcast")
 
 
-@dataclass(frozen=True, slots=True)
-class Hooks:
-    """The app's own functions, ready to be called; None where there is none. They answer, and never raise.
-
-    Attributes:
-        connect: takes what the token says, or an anonymous `Admission`; answers with what counts instead, None for no
-            change.
-        subscribe: takes what the permissions and the token give; answers likewise.
-        publish: None lets it be published.
-        rpc: answers with the result as JSON.
-        message: takes a message.
-    """
-
-    connect: Callable[[Caller, ConnectRequest, Admission], Awaitable[Verdict[Admission | None]]] | None = None
-    subscribe: Callable[[Caller, SubscribeRequest, Grant], Awaitable[Verdict[Grant | None]]] | None = None
-    publish: Callable[[Caller, PublishRequest], Awaitable[Verdict[None]]] | None = None
-    rpc: Callable[[Caller, RpcRequest], Awaitable[Verdict[bytes]]] | None = None
-    message: Callable[[Caller, SendRequest], Awaitable[Verdict[None]]] | None = None
-
-
-NO_HOOKS = Hooks()
-
-
-@dataclass(frozen=True, slots=True)
-class Basis:
-    """What rules are made of.
-
-    Attributes:
-        options: who may connect.
-        permissions: who may do what, by topic filter and namespace.
-        hooks: the app's own functions.
-        is_retained: tells whether a topic has history; otherwise no subscription to it recovers.
-    """
-
-    options: CentrifugeOptions = field(default_factory=CentrifugeOptions)
-    permissions: PermissionTable = field(default_factory=lambda: PermissionTable({}))
-    hooks: Hooks = NO_HOOKS
-    is_retained: Callable[[str], bool] = lambda topic: True
-
-    @property
-    def is_configured(self) -> bool:
-        """True if something says who may subscribe."""
-        hooks = self.hooks
-        return bool(self.options.has_keys or self.permissions or hooks.connect or hooks.subscribe)
-
-
 class Rules:
     """An `Access` made of tokens, permissions and hooks."""
 
-    def __init__(self, basis: Basis, tokens: Tokens | None = None) -> None:
+    def __init__(self, basis: Basis, tokens: Tokens | None = None, unix_now: Callable[[], float] = time.time) -> None:
         """Make them.
 
         Args:
             basis: what they are made of.
             tokens: reads tokens; made of the options if None and they have keys.
+            unix_now: returns Unix seconds.
 
         Raises:
             ConfigurationError: a key or file cannot be used.
@@ -135,11 +95,15 @@ class Rules:
         self._basis = basis
         self._hooks = basis.hooks
         self._tokens = tokens or (Tokens(options) if options.has_keys else None)
-        self._is_open = not basis.is_configured
-        self._table = OPEN_DEVICES if self._is_open else basis.permissions
-        self._otherwise = OPEN if self._is_open else ChannelPermissions()
-        has_judge = options.has_keys or basis.hooks.connect is not None
-        self._is_anonymous_allowed = options.anonymous == "allow" or (options.anonymous == "auto" and not has_judge)
+        self._unix_now = unix_now
+        self.sessions = Sessions(unix_now)
+        """Who has logged in on the live page."""
+        self.is_open = not basis.is_configured
+        """True while nothing says who may do what."""
+        self._table = OPEN_DEVICES if self.is_open else basis.permissions
+        self._otherwise = OPEN if self.is_open else ChannelPermissions()
+        is_auto = options.anonymous == "auto"
+        self._is_anonymous_allowed = options.anonymous == "allow" or (is_auto and not basis.has_judge)
         self._has_warned = False
 
     @property
@@ -156,8 +120,11 @@ class Rules:
 
     def connect(self, client: str, http: HTTPConnection, request: ConnectRequest) -> Answer[Admission]:
         """Decide on a connection; see `Access.connect`."""
-        if self._is_open and not self._basis.options.insecure and not _is_local(http):
+        basis = self._basis
+        if self.is_open and not (basis.options.insecure or basis.is_guarded or _is_local(http)):
             return self._refuse_network()
+        if (identity := self.identify(http, request.token)) is not None:
+            return self._admitted(self._known(identity), is_known=True)
         if not request.token or (self._tokens is None and self._hooks.connect is not None):
             return self._admit(client, http, request, Admission())
         if self._tokens is None:
@@ -168,16 +135,44 @@ class Rules:
             lambda claims: self._admit(client, http, request, self._admission(tokens, claims)),
         )
 
+    def identify(self, http: HTTPConnection, token: str = "") -> Identity | None:
+        """Return who a client is if something beside a JSON Web Token says so: an API key, a login, the application.
+
+        Args:
+            http: the request; what the application says is in its ``state.portcast_identity``.
+            token: of the connect command; then nothing else counts.
+        """
+        if token:
+            return self._basis.keys.find(token)
+        said = getattr(http.state, "portcast_identity", None)
+        if isinstance(said, Identity):
+            return said
+        if shown := shown_token(http):
+            return self._basis.keys.find(shown)
+        if is_foreign_page(http.headers):
+            return None  # a browser sends the cookie of one port of a host to all of them
+        session = self.sessions.find(http.cookies.get(COOKIE, ""))
+        return None if session is None else replace(session[0], expires_at=session[1])
+
+    def _known(self, identity: Identity) -> Admission:
+        ends = identity.expires_at
+        lifetime = Lifetime(ends - int(self._unix_now())) if ends else FOREVER
+        return Admission(identity.user, lifetime, expires_at=ends, rights=identity.rights)
+
     def _refuse_network(self) -> Disconnect:
         if not self._has_warned:
             self._has_warned = True
-            _logger.warning("an SDK client from the network was refused: set keys, permissions or hooks, or insecure")
+            _logger.warning("a client from the network was refused: set keys, permissions, dependencies or insecure")
         return NOT_CONFIGURED
 
-    def _admission(self, tokens: Tokens, claims: ConnectionClaims) -> Admission | ReplyError:
+    def _admission(self, tokens: Tokens, claims: ConnectionClaims) -> Verdict[Admission]:
         subs = claims.subs or dict.fromkeys(claims.channels, SubscriptionOptions())
         if not all(map(_is_channel, subs)):
             return codes.BAD_REQUEST
+        try:
+            rights = claimed_rights(claims.portcast)
+        except ValueError:
+            return codes.INVALID_TOKEN
         return Admission(
             user=claims.user,
             lifetime=tokens.lifetime(claims.expire_at),
@@ -185,6 +180,7 @@ class Rules:
             meta=claims.meta,
             subs={channel: self._given(channel, options) for channel, options in subs.items()},
             expires_at=claims.expire_at,
+            rights=rights,
         )
 
     def _given(self, channel: str, options: SubscriptionOptions) -> Grant:
@@ -193,10 +189,10 @@ class Rules:
         return self._possible(channel, _overridden(grant, options.override))
 
     def _admit(
-        self, client: str, http: HTTPConnection, request: ConnectRequest, known: Admission | ReplyError
+        self, client: str, http: HTTPConnection, request: ConnectRequest, known: Verdict[Admission]
     ) -> Answer[Admission]:
         """Let the app have its say on what is known of a connection."""
-        if isinstance(known, ReplyError):
+        if isinstance(known, ReplyError | Disconnect):
             return known
         if self._hooks.connect is None:
             return self._admitted(known, is_known=bool(request.token))
@@ -241,6 +237,8 @@ class Rules:
 
     def subscribe(self, caller: Caller, request: SubscribeRequest) -> Answer[Grant]:
         """Decide on a subscription; see `Access.subscribe`."""
+        if self._may_read(caller, request.channel):
+            return self._grant(request.channel)
         if not is_left_to(caller.user, request.channel):
             return codes.PERMISSION_DENIED
         if not request.token or self._tokens is None:
@@ -253,6 +251,13 @@ class Rules:
                 else self._subscribed(caller, request, claims)
             ),
         )
+
+    def _may_read(self, caller: Caller, channel: str) -> bool:
+        """Return True if the caller's role is enough; limited to topics it does not reach other users' channels."""
+        shows_others = not is_left_to(caller.user, channel) or (
+            self._basis.options.personal_channel and shows_personal(channel)
+        )
+        return caller.rights.may_read(channel) and (caller.rights.may_look or not shows_others)
 
     def _subscribed(
         self, caller: Caller, request: SubscribeRequest, claims: SubscriptionClaims | None
@@ -314,6 +319,8 @@ class Rules:
 
     def publish(self, caller: Caller, request: PublishRequest, is_subscribed: bool) -> Answer[None]:
         """Decide on a publication; see `Access.publish`."""
+        if caller.rights.may_publish(request.channel) and request.channel[:1] not in ("$", "#"):
+            return None
         lines = self._lines(request.channel, hook=self._hooks.publish)
         if not is_left_to(caller.user, request.channel) or not all(
             may_use(line.publish, caller.user, is_subscribed) for line in lines
@@ -323,6 +330,8 @@ class Rules:
 
     def ask(self, caller: Caller, question: Question, channel: str, is_subscribed: bool) -> Verdict[None]:
         """Decide on a look at history or presence; see `Access.ask`."""
+        if self._may_read(caller, channel):
+            return None
         rights = [line.history if question == "history" else line.presence for line in self._lines(channel)]
         is_allowed = is_left_to(caller.user, channel) or is_subscribed
         if is_allowed and all(may_use(right, caller.user, is_subscribed) for right in rights):

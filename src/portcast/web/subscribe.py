@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +20,8 @@ from portcast.web.transports import Receive
 
 MAX_FILTERS = 128
 """Filters of one connection (design: defaults, subscriptions per client)."""
+CLOSE_EXPIRED = 4401
+"""Ours: the client must show a valid key or token, as 401 says over HTTP."""
 MAX_REPLAY = 300
 """Publications replayed at most, as Centrifugo recovers per round."""
 
@@ -49,6 +53,11 @@ class Wish:
     is_json: bool
     since: str
     history: int
+
+    @property
+    def replays(self) -> bool:
+        """True if it asks for history."""
+        return bool(self.since or self.history)
 
 
 def read_wish(path_filter: str | None, query: QueryParams, last_event_id: str = "") -> Wish:
@@ -134,10 +143,12 @@ def subscribe(
     *,
     transport: str,
     peer: str,
+    left_s: float | None = None,
 ) -> Subscriber:
     """Subscribe a client, history first.
 
     Nothing awaits between the look at history and the subscription, so nothing is lost or doubled between them.
+    ``left_s`` is how long its token counts; then it is closed with `CLOSE_EXPIRED`. None: for ever.
     """
     past = replay(node, wish, encoding)
     subscriber = node.hub.subscribe(wish.filters, encoding, sink, transport=transport, peer=peer, bind=bind)
@@ -145,14 +156,31 @@ def subscribe(
         subscriber.close(CLOSE_SLOW, past.unsaid)
     elif not subscriber.is_closed:
         subscriber.replay(past.batch, past.more, past.position, node.now())
+    if left_s is not None and not subscriber.is_closed:
+        # Weakly: the timer must not keep a client that has left.
+        asyncio.get_running_loop().call_later(max(0.0, left_s), _expire, weakref.ref(subscriber))
     return subscriber
 
 
+def _expire(reference: weakref.ref[Subscriber]) -> None:
+    subscriber = reference()
+    if subscriber is not None and not subscriber.is_closed:
+        subscriber.close(CLOSE_EXPIRED, "the token has expired")
+
+
 async def serve(
-    node: Node, wish: Wish, encoding: Encoding, sink: AsgiSink, receive: Receive, *, transport: str, peer: str
+    node: Node,
+    wish: Wish,
+    encoding: Encoding,
+    sink: AsgiSink,
+    receive: Receive,
+    *,
+    transport: str,
+    peer: str,
+    left_s: float | None = None,
 ) -> None:
     """Subscribe, write until the client leaves or is removed, unsubscribe."""
-    subscriber = subscribe(node, wish, encoding, sink, sink.bind, transport=transport, peer=peer)
+    subscriber = subscribe(node, wish, encoding, sink, sink.bind, transport=transport, peer=peer, left_s=left_s)
     reason = "aborted"
     try:
         reason = await sink.run(receive)

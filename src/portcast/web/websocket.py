@@ -1,7 +1,8 @@
 """``WS /ws`` and ``WS /ws/{filter}``: one message per publication, for any WebSocket client.
 
 Close codes: 1012 the server restarts, 1013 it is not ready, 3008 too slow (with the reason), 4400 the filter or a
-parameter is not valid (with the rule). A page of a foreign origin is refused with 403 before the handshake.
+parameter is not valid (with the rule), 4401 a valid key or token is missing or has expired, 4403 what the client has
+shown is not enough. A page of a foreign origin is refused with 403 before the handshake.
 """
 
 from __future__ import annotations
@@ -9,12 +10,15 @@ from __future__ import annotations
 from collections.abc import MutableMapping
 from typing import Any
 
+from fastapi import HTTPException
 from starlette.websockets import WebSocket
 
 from portcast.config import HttpOptions
 from portcast.errors import TopicError
 from portcast.runtime import Node
 from portcast.web.asgi_sink import AsgiSink
+from portcast.web.credentials import answered_subprotocol
+from portcast.web.http_access import HttpAccess, left_s
 from portcast.web.origin import is_allowed_origin
 from portcast.web.peer import peer_of
 from portcast.web.query import query_of
@@ -29,6 +33,8 @@ CLOSE_TRY_AGAIN = 1013
 """RFC 6455 registry, "try again later"."""
 CLOSE_BAD_REQUEST = 4400
 """Ours: do not come back with the same request."""
+CLOSE_HTTP = 4000
+"""Ours: added to the status with which HTTP would be answered."""
 MAX_REASON_BYTES = 123
 """RFC 6455 §5.5: a control frame holds 125 bytes, two of them the code."""
 
@@ -49,9 +55,10 @@ def _rule(error: ValueError) -> str:
 class WebSocketEndpoint:
     """What answers on both paths."""
 
-    def __init__(self, node: NodeOf, encodings: Encodings, options: HttpOptions) -> None:
+    def __init__(self, node: NodeOf, encodings: Encodings, access: HttpAccess, options: HttpOptions) -> None:
         self._node = node
         self._encodings = encodings
+        self._access = access
         self._options = options
 
     async def serve(self, websocket: WebSocket) -> None:
@@ -64,7 +71,7 @@ class WebSocketEndpoint:
         if not is_allowed_origin(websocket.headers, self._options.allowed_origins):
             await websocket.send({"type": "websocket.close", "code": 1008, "reason": "origin not allowed"})
             return
-        await websocket.send({"type": "websocket.accept"})
+        await websocket.send({"type": "websocket.accept", **answered_subprotocol(websocket)})
         try:
             wish = read_wish(websocket.path_params.get("filter"), query_of(websocket.scope))
         except ValueError as error:  # TopicError is one
@@ -74,9 +81,15 @@ class WebSocketEndpoint:
         if node is None:
             await websocket.send(farewell(CLOSE_TRY_AGAIN, "the server is not ready"))
             return
-        await self._subscribe(node, wish, websocket)
+        try:
+            caller = await self._access.may_follow(websocket, wish.filters, replays=wish.replays)
+        except HTTPException as error:
+            code = CLOSE_TRY_AGAIN if error.status_code == 503 else CLOSE_HTTP + error.status_code
+            await websocket.send(farewell(code, str(error.detail)))
+            return
+        await self._subscribe(node, wish, websocket, left_s(caller))
 
-    async def _subscribe(self, node: Node, wish: Wish, websocket: WebSocket) -> None:
+    async def _subscribe(self, node: Node, wish: Wish, websocket: WebSocket, left_s: float | None) -> None:
         """Subscribe through the fastest sink that the server offers (see `portcast.web.transport_sink`)."""
         scope = websocket.scope
         peer = peer_of(scope)
@@ -84,7 +97,9 @@ class WebSocketEndpoint:
         if connection is not None:
             form: Form = "deflated" if connection.is_deflated else "frames"
             encoding = self._encodings.websocket(wish.filters, form, is_json=wish.is_json)
-            subscribe(node, wish, encoding, connection, connection.bind, transport="websocket", peer=peer)
+            subscribe(
+                node, wish, encoding, connection, connection.bind, transport="websocket", peer=peer, left_s=left_s
+            )
             # From here on neither this task nor the scope is needed.
             connection.detach()
             return
@@ -97,4 +112,4 @@ class WebSocketEndpoint:
             else TransportSink(websocket.send, stock, farewell=farewell)
         )
         encoding = self._encodings.websocket(wish.filters, form, is_json=wish.is_json)
-        await serve(node, wish, encoding, sink, websocket.receive, transport="websocket", peer=peer)
+        await serve(node, wish, encoding, sink, websocket.receive, transport="websocket", peer=peer, left_s=left_s)

@@ -1,0 +1,67 @@
+"""What the rules of a gateway are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from portcast.api_keys import KeyTable
+from portcast.centrifuge.messages import ConnectRequest, PublishRequest, RpcRequest, SendRequest, SubscribeRequest
+from portcast.centrifuge_options import CentrifugeOptions
+from portcast.permissions import PermissionTable
+from portcast.web.sdk_access import Admission, Caller, Grant, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """The app's own functions, ready to be called; None where there is none. They answer, and never raise.
+
+    Attributes:
+        connect: takes what the token says, or an anonymous `Admission`; answers with what counts instead, None for no
+            change.
+        subscribe: takes what the permissions and the token give; answers likewise.
+        publish: None lets it be published.
+        rpc: answers with the result as JSON.
+        message: takes a message.
+    """
+
+    connect: Callable[[Caller, ConnectRequest, Admission], Awaitable[Verdict[Admission | None]]] | None = None
+    subscribe: Callable[[Caller, SubscribeRequest, Grant], Awaitable[Verdict[Grant | None]]] | None = None
+    publish: Callable[[Caller, PublishRequest], Awaitable[Verdict[None]]] | None = None
+    rpc: Callable[[Caller, RpcRequest], Awaitable[Verdict[bytes]]] | None = None
+    message: Callable[[Caller, SendRequest], Awaitable[Verdict[None]]] | None = None
+
+
+NO_HOOKS = Hooks()
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What rules are made of.
+
+    Attributes:
+        options: who may connect.
+        permissions: who may do what, by topic filter and namespace.
+        hooks: the app's own functions.
+        is_retained: tells whether a topic has history; otherwise no subscription to it recovers.
+        keys: API keys.
+        is_guarded: a dependency of the application looks at every request before the rules do.
+    """
+
+    options: CentrifugeOptions = field(default_factory=CentrifugeOptions)
+    permissions: PermissionTable = field(default_factory=lambda: PermissionTable({}))
+    hooks: Hooks = NO_HOOKS
+    is_retained: Callable[[str], bool] = lambda topic: True
+    keys: KeyTable = field(default_factory=lambda: KeyTable({}, {}))
+    is_guarded: bool = False
+
+    @property
+    def is_configured(self) -> bool:
+        """True if something says who may subscribe."""
+        hooks = self.hooks
+        return bool(self.has_judge or self.permissions or hooks.subscribe)
+
+    @property
+    def has_judge(self) -> bool:
+        """True if something can tell who a client is."""
+        return bool(self.options.has_keys or self.keys or self.hooks.connect)
