@@ -10,7 +10,7 @@ import pytest
 from portcast.config import Address, ListenerOptions, TopicOptions, option_names, parse_address
 from portcast.errors import ConfigurationError
 from portcast.framing import FRAMING_NAMES, DelimiterFraming, LineFraming, RawFraming, framing_options
-from portcast.listen_url import check_addresses, listener_from_table, listener_from_url
+from portcast.listen_url import check_addresses, check_devices_reach, listener_from_table, listener_from_url
 
 
 def test_a_bare_port_is_lines_to_a_topic_of_its_own() -> None:
@@ -172,3 +172,25 @@ def test_addresses_that_collide_are_both_named(urls: list[str], http: str | None
         check_addresses([listener_from_url(url) for url in urls], parse_address(http) if http else None)
     for word in words:
         assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "is_refused"),
+    [
+        ("tcp://127.0.0.1:1", False),
+        ("unix:///x", False),
+        ("tcp://0.0.0.0:1", True),
+        ("tcp://[::]:1", True),
+        ("tcp://192.0.2.1:1", True),
+        ("tcp://0.0.0.0:1?insecure=true", False),
+        ("tcp://0.0.0.0:1?device_tokens=env:A,env:B", False),
+    ],
+)
+def test_listeners_that_others_can_reach_ask_who_it_is(url: str, is_refused: bool) -> None:
+    listener = listener_from_url(url)
+    check_devices_reach([listener], is_insecure=True)
+    if is_refused:
+        with pytest.raises(ConfigurationError, match="device_tokens"):
+            check_devices_reach([listener], is_insecure=False)
+    else:
+        check_devices_reach([listener], is_insecure=False)

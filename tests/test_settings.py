@@ -20,6 +20,7 @@ listen = ["8101", 8102]
 
 [[listener]]
 url = "tcp://0.0.0.0:8103"
+insecure = true
 framing = "fixed"
 size = 16
 topic = "scales"
@@ -85,7 +86,7 @@ def test_every_section_of_a_file_is_read(file: Path) -> None:
     assert settings.http == Address("tcp", "127.0.0.1", 8100)
     assert [listener.address.port for listener in settings.listeners] == [8101, 8102, 8103]
     assert settings.listeners[2] == listener_from_url(
-        "tcp://0.0.0.0:8103?framing=fixed&size=16&topic=scales&patience=2"
+        "tcp://0.0.0.0:8103?framing=fixed&size=16&topic=scales&patience=2&insecure=true"
     )
     assert settings.gateway == GatewayOptions(drain_timeout_s=5)
     assert settings.http_options.allowed_origins == ("https://example.test",)

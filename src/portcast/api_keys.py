@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Literal, get_args
@@ -168,7 +168,7 @@ class KeyTable:
         for name, key in keys.items():
             if not _NAME.fullmatch(name):
                 raise ConfigurationError(f"keys.{name}", "it is not a name", "use letters, digits, dots, - and _")
-            digest = _digest(name, key.secret, environment)
+            digest = _digest(key.secret, environment, f"keys.{name}")
             if digest in found:
                 raise ConfigurationError(f"keys.{name}", f"it is the same key as {found[digest].user}")
             found[digest] = Identity(name, key.role, key.topics)
@@ -187,12 +187,35 @@ class KeyTable:
         return found
 
 
-def _digest(name: str, secret: str, environment: Mapping[str, str]) -> bytes:
+def digests_of(secrets: Sequence[str], environment: Mapping[str, str], where: str) -> tuple[bytes, ...]:
+    """Return the digests of secrets.
+
+    Args:
+        secrets: ``sha256:HEX``, or ``env:NAME`` for a variable that holds the key itself.
+        environment: the variables.
+        where: names them in errors.
+
+    Raises:
+        ConfigurationError: one is neither, or its variable is not set or too short.
+    """
+    return tuple(_digest(one, environment, where) for one in secrets)
+
+
+def is_one_of(known: Sequence[bytes], shown: bytes) -> bool:
+    """Return True if what was shown hashes to a digest. Takes as long whichever it is, and for a wrong one."""
+    digest = sha256(shown).digest()
+    return sum(hmac.compare_digest(one, digest) for one in known) > 0
+
+
+def _digest(secret: str, environment: Mapping[str, str], where: str) -> bytes:
+    if not (_DIGEST.fullmatch(secret) or _VARIABLE.fullmatch(secret)):
+        # Without the value: it may be the key itself.
+        raise ConfigurationError(where, "a secret is neither sha256:HEX nor env:NAME", "see `portcast key`")
     kind, _, value = secret.partition(":")
     if kind == "sha256":
         return bytes.fromhex(value)
     key = environment.get(value, "")
     if len(key) < LEAST_CHARS:
         problem = f"the variable {value} is not set" if not key else f"the variable {value} holds a key that is short"
-        raise ConfigurationError(f"keys.{name}", problem, f"a key has {LEAST_CHARS} characters or more: `portcast key`")
+        raise ConfigurationError(where, problem, f"a key has {LEAST_CHARS} characters or more: `portcast key`")
     return sha256(key.encode("utf-8", "surrogateescape")).digest()

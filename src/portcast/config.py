@@ -91,6 +91,29 @@ class ListenerOptions(_Checked):
         default=30.0,
         metadata={"help": "from accept to the first whole frame, absolute; 0 = no deadline", "minimum": 0},
     )
+    authentication_timeout_s: float = field(
+        default=10.0,
+        metadata={
+            "help": "from accept until the device has shown who it is, absolute, where the listener asks; "
+            "0 = no deadline",
+            "minimum": 0,
+        },
+    )
+    device_tokens: tuple[str, ...] = field(
+        default=(),
+        repr=False,
+        metadata={
+            "help": "the first frame of a connection must be one of these tokens, as sha256:HEX (`portcast key` makes "
+            "one) or env:NAME; none = devices show nothing",
+            "is_secret": True,
+        },
+    )
+    insecure: bool = field(
+        default=False,
+        metadata={
+            "help": "take devices from the network that show nothing; otherwise `portcast serve` refuses to start"
+        },
+    )
     idle_timeout_s: float = field(
         default=300.0, metadata={"help": "without receiving anything; 0 = no deadline", "minimum": 0}
     )

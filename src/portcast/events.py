@@ -28,6 +28,7 @@ CloseReason = Literal[
     "handler_failed",  # a per-connection handler, or a dependency of the connection, raised
     "closed",  # the application called `Connection.close`, or its per-connection handler returned
     "replaced",  # its device connected anew, and takeover is `replace`
+    "unauthenticated",  # it did not show who it is, or not in time, where its listener asks
     "rejected",  # its device is unknown, or connected already, and options say that it is refused
     "drain",  # orderly stop
     "aborted",  # orderly stop ran out of time, or stop without drain

@@ -20,7 +20,7 @@ from portcast.errors import ConfigurationError
 from portcast.events import Emit, Event
 from portcast.framing import Framing
 from portcast.handlers import Overrides, compile_handler
-from portcast.handlers.device_options import check_protocol
+from portcast.handlers.device_options import check_protocol, device_check
 from portcast.handlers.router import Declaration, DeviceRouter, Function, Identify
 from portcast.history import HistoryLimits
 from portcast.hooks import HookDeclarations
@@ -30,6 +30,7 @@ from portcast.permissions import ChannelPermissions, PermissionTable
 from portcast.publication import Meta, Position
 from portcast.runtime import (
     STATUS_TOPICS,
+    Authenticate,
     Connection,
     Device,
     DeviceSettings,
@@ -43,7 +44,7 @@ from portcast.runtime import (
 from portcast.signals import SignalDrain
 from portcast.topic_table import TopicTable
 from portcast.version import VERSION
-from portcast.web import HostRule, TransportProbe, add_routes, host_dependency
+from portcast.web import HostRule, add_routes, host_dependency, put_probe
 from portcast.web.http_access import HttpAccess
 from portcast.web.sdk_basis import Basis
 from portcast.web.sdk_routes import add_sdk_routes, session_options
@@ -144,10 +145,11 @@ class Gateway(HookDeclarations, APIRouter):
         framing: Framing | None = None,
         codec: Codec[Any] | None = None,
         name: str | None = None,
+        authenticate: Authenticate | None = None,
         **options: object,
     ) -> Callable[[Function], Function]:
         """Declare a listener with a handler: see `DeviceRouter.listen`."""
-        return self.devices.listen(url, framing=framing, codec=codec, name=name, **options)
+        return self.devices.listen(url, framing=framing, codec=codec, name=name, authenticate=authenticate, **options)
 
     def identify(self, handler: Callable[..., Any]) -> Callable[[Identify], Identify]:
         """Declare how the devices of a handler are identified: see `DeviceRouter.identify`."""
@@ -160,10 +162,11 @@ class Gateway(HookDeclarations, APIRouter):
         topic: str | None = None,
         framing: Framing | None = None,
         name: str | None = None,
+        authenticate: Authenticate | None = None,
         **options: object,
     ) -> None:
         """Declare a listener whose frames go straight to a topic: see `DeviceRouter.relay`."""
-        self.devices.relay(url, topic=topic, framing=framing, name=name, **options)
+        self.devices.relay(url, topic=topic, framing=framing, name=name, authenticate=authenticate, **options)
 
     def add_relay(self, config: ListenerConfig) -> None:
         """Declare a relay that is configured already, as from a file."""
@@ -289,7 +292,7 @@ class Gateway(HookDeclarations, APIRouter):
                 await node.start()
                 signals = SignalDrain(self.drain, self.hurry)
                 signals.install()
-                probed = _probe(app)
+                probed = put_probe(app)
                 try:
                     yield {**(state or {}), "portcast": self}
                 finally:
@@ -352,8 +355,10 @@ class Gateway(HookDeclarations, APIRouter):
         return StateFile(directory, self._history, self._emit) if directory else None
 
     def _plan(self, declaration: Declaration, overrides: Overrides) -> ListenerPlan:
+        config = declaration.config
+        check = device_check(config, declaration.authenticate, os.environ)
         if declaration.function is None:
-            return ListenerPlan(declaration.config)
+            return ListenerPlan(config, check=check)
         providers: dict[type[Any], Callable[[Connection], object]] = {
             Gateway: lambda connection: self,
             Store: lambda connection: self.store,
@@ -369,7 +374,7 @@ class Gateway(HookDeclarations, APIRouter):
         protocol, signatures = declaration.protocol, declaration.signatures
         needs_device = signatures is not None and signatures.asks_for(Device)
         check_protocol(protocol, handler.name, is_per_connection=handler.is_per_connection, needs_device=needs_device)
-        return ListenerPlan(declaration.config, handler, protocol, needs_device)
+        return ListenerPlan(config, handler, protocol, needs_device, check)
 
 
 def _host_guard(http: HttpOptions) -> list[Any]:
@@ -379,16 +384,3 @@ def _host_guard(http: HttpOptions) -> list[Any]:
 
 def _meta(tags: Mapping[str, str] | None) -> Meta | None:
     return Meta(tags) if tags else None
-
-
-def _probe(app: Any) -> Callable[[], None]:
-    """Put the transport probe outermost in a running Starlette app; return what takes it off again."""
-    stack = getattr(app, "middleware_stack", None)
-    if stack is None:
-        return lambda: None
-    app.middleware_stack = TransportProbe(stack)
-
-    def take_off() -> None:
-        app.middleware_stack = stack
-
-    return take_off

@@ -137,6 +137,31 @@ def check_addresses(listeners: Sequence[ListenerConfig], http: Address | None = 
             )
 
 
+def check_devices_reach(listeners: Sequence[ListenerConfig], *, is_insecure: bool) -> None:
+    """Check that whoever can reach a listener is meant to.
+
+    Args:
+        listeners: all listeners of the process.
+        is_insecure: everybody is.
+
+    Raises:
+        ConfigurationError: others than this machine can connect, and nothing asks them who they are.
+    """
+    for one in listeners:
+        if is_open(one) and not is_insecure and not one.options.insecure:
+            raise ConfigurationError(
+                f"listener {one.address}",
+                "everybody who can reach it could publish, because it asks nobody who they are",
+                "set device_tokens (`portcast key` makes one), or insecure=true if the network is one that you trust",
+            )
+
+
+def is_open(listener: ListenerConfig) -> bool:
+    """Return True if others than this machine can connect, and its options do not ask them who they are."""
+    address = listener.address
+    return address.scheme == "tcp" and not address.is_loopback and not listener.options.device_tokens
+
+
 def _external(name: str) -> str:
     """Return the written name of an option that may be given by the name of its field."""
     short = name.removesuffix("_s")
@@ -152,7 +177,7 @@ def _listener(address: Address, values: Mapping[str, Any], key: str, framing: Fr
     for name, value in values.items():
         if name not in {*_OWN, *framing_keys, *listener_keys, *topic_keys}:
             raise unknown_option(key, name, dict.fromkeys([*_OWN, *listener_keys, *topic_keys, *framing_keys]))
-        if isinstance(value, (list, dict)) and name not in framing_keys:
+        if isinstance(value, (list, dict)) and name not in (*framing_keys, "device_tokens"):
             raise ConfigurationError(f"{key}: {name}", f"takes one value, not {value!r}")
     topic_values = _only(values, topic_keys)
     return ListenerConfig(

@@ -37,7 +37,13 @@ from portcast.delivery import OutboxLimits
 from portcast.device_table import devices_from_table
 from portcast.errors import ConfigurationError
 from portcast.history import HistoryLimits
-from portcast.listen_url import ListenerConfig, check_addresses, listener_from_table, listener_from_url
+from portcast.listen_url import (
+    ListenerConfig,
+    check_addresses,
+    check_devices_reach,
+    listener_from_table,
+    listener_from_url,
+)
 from portcast.permissions import ChannelPermissions, check_key
 from portcast.runtime import DeviceSettings
 
@@ -194,6 +200,7 @@ def load_settings(
     if listen:
         settings = replace(settings, listeners=tuple(listener_from_url(url) for url in listen))
     check_addresses(settings.listeners, settings.http)
+    check_devices_reach(settings.listeners, is_insecure=settings.centrifuge.insecure)
     check_reach(settings.http, settings.centrifuge, is_configured=settings.is_configured)
     _check_outbox(settings.outbox, partial(_place, document, str(file), environment or {}, arguments or {}))
     return settings

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from portcast.errors import ConfigurationError
-from portcast.handlers.device_options import check_protocol, split_options
-from portcast.runtime import DeviceProtocol
+from portcast.handlers.device_options import check_protocol, device_check, split_options
+from portcast.listen_url import listener_from_url
+from portcast.runtime import Connection, DeviceProtocol
 
 
 def _who(message: object) -> str | None:
@@ -32,3 +33,20 @@ def test_a_handler_that_asks_for_a_device_needs_to_be_told_who_that_is() -> None
         with pytest.raises(ConfigurationError, match="nothing says who that is"):
             check_protocol(protocol, "f", is_per_connection=False, needs_device=True)
     check_protocol(DeviceProtocol(identify=_who), "f", is_per_connection=False, needs_device=True)
+
+
+def test_a_listener_that_asks_nobody_is_pointed_out(caplog: pytest.LogCaptureFixture) -> None:
+    """In an application, which may know better."""
+    assert device_check(listener_from_url("tcp://0.0.0.0:1"), None, {}) is None
+    (record,) = caplog.records
+    assert "tcp://0.0.0.0:1 asks nobody" in record.getMessage()
+
+
+def test_a_listener_that_asks(caplog: pytest.LogCaptureFixture) -> None:
+    def check(connection: Connection, frame: bytes) -> bool:
+        return True
+
+    assert device_check(listener_from_url("tcp://0.0.0.0:1"), check, {}) is check
+    assert device_check(listener_from_url("tcp://0.0.0.0:1?insecure=true"), None, {}) is None
+    assert device_check(listener_from_url("tcp://127.0.0.1:1"), None, {}) is None
+    assert not caplog.records

@@ -12,7 +12,7 @@ from portcast.framing import FixedLengthFraming, LineFraming
 from portcast.handlers import compile_handler
 from portcast.handlers.router import Declaration, DeviceRouter
 from portcast.listen_url import listener_from_url
-from portcast.runtime import DeviceProtocol
+from portcast.runtime import Connection, DeviceProtocol
 
 
 async def handle(message: bytes) -> None: ...
@@ -195,3 +195,15 @@ def test_identify_as_decorator() -> None:
     }
     with pytest.raises(ConfigurationError, match="no listener has this handler"):
         router.identify(who)
+
+
+def test_who_is_let_in_is_declared_beside_the_rest() -> None:
+    def check(connection: Connection, frame: bytes) -> bool:
+        return True
+
+    router = DeviceRouter()
+    router.relay("8001", authenticate=check)
+    router.listen("8002", authenticate=check)(lambda message: None)
+    outer = DeviceRouter()
+    outer.include(router)
+    assert [one.authenticate for one in outer.declarations] == [check, check]

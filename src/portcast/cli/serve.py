@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 \b
 Examples:
   portcast serve
-  portcast serve --listen 9000 --listen "tcp://0.0.0.0:9001?framing=lines&topic=logs"
+  portcast serve --listen 9000 --listen "tcp://127.0.0.1:9001?framing=lines&topic=logs"
   portcast serve gateway.toml --http 127.0.0.1:8080
 Every option can also be written in the file and in the environment (PORTCAST_HTTP, PORTCAST_LISTEN,
 PORTCAST_DRAIN_TIMEOUT, ...); the command line wins. `portcast check` shows what a file amounts to.""",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
 from portcast.errors import ConfigurationError
-from portcast.runtime import DeviceProtocol
+from portcast.listen_url import ListenerConfig, is_open
+from portcast.runtime import Authenticate, DeviceProtocol, check_of
+
+_logger = logging.getLogger("portcast")
 
 _NAMES = frozenset(option.name for option in fields(DeviceProtocol))
 
@@ -42,3 +46,17 @@ def check_protocol(
             "its listener reads who the device is from messages, but the handler is called once per connection",
             "add a parameter for the message",
         )
+
+
+def device_check(
+    config: ListenerConfig, authenticate: Authenticate | None, environment: Mapping[str, str]
+) -> Authenticate | None:
+    """Return what lets devices in on a listener, None if it lets everybody in; then warn if the network can reach it.
+
+    Raises:
+        ConfigurationError: both ``authenticate`` and tokens are given, or a token cannot be used.
+    """
+    check = check_of(authenticate, config.options.device_tokens, environment, str(config.address))
+    if check is None and is_open(config) and not config.options.insecure:
+        _logger.warning("listener %s asks nobody who they are, and the network can reach it", config.address)
+    return check

@@ -15,7 +15,7 @@ from portcast.framing import Framing
 from portcast.handlers.device_options import split_options
 from portcast.handlers.signature import Signatures, read_signatures
 from portcast.listen_url import ListenerConfig, listener_from_url
-from portcast.runtime import DeviceProtocol
+from portcast.runtime import Authenticate, DeviceProtocol
 from portcast.topics import validate_topic
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -32,6 +32,7 @@ class Declaration:
         codec: what the user chose; None: by the handler's annotation.
         signatures: of the handler and its dependencies, read where it was declared; None for a relay.
         protocol: what was said of devices; None if nothing was.
+        authenticate: lets devices in (`portcast.runtime.authentication`); None lets everybody in.
     """
 
     config: ListenerConfig
@@ -39,6 +40,7 @@ class Declaration:
     codec: Codec[Any] | None
     signatures: Signatures | None = None
     protocol: DeviceProtocol | None = None
+    authenticate: Authenticate | None = None
 
 
 class DeviceRouter:
@@ -74,6 +76,7 @@ class DeviceRouter:
         framing: Framing | None = None,
         codec: Codec[Any] | None = None,
         name: str | None = None,
+        authenticate: Authenticate | None = None,
         **options: object,
     ) -> Callable[[Function], Function]:
         """Declare a listener whose frames go to the decorated function, which stays as it is.
@@ -83,6 +86,8 @@ class DeviceRouter:
             framing: how frames lie in the stream; lines unless the URL says otherwise.
             codec: how frames become messages; chosen by the handler's annotation if None.
             name: names the listener in logs and the API; its address if None.
+            authenticate: takes the connection and its first frame, and says who is let in, at once or as an awaitable:
+                True, ``"login"`` if the frame was nothing else, or False. Nothing else runs before.
             **options: fields of `portcast.config.ListenerOptions` and of `portcast.DeviceProtocol`.
 
         Raises:
@@ -92,7 +97,8 @@ class DeviceRouter:
         config = listener_from_url(url, framing=framing, name=name, options=rest)
 
         def declare(function: Function) -> Function:
-            self.declarations.append(Declaration(config, function, codec, read_signatures(function), protocol))
+            signatures = read_signatures(function)
+            self.declarations.append(Declaration(config, function, codec, signatures, protocol, authenticate))
             return function
 
         return declare
@@ -129,6 +135,7 @@ class DeviceRouter:
         topic: str | None = None,
         framing: Framing | None = None,
         name: str | None = None,
+        authenticate: Authenticate | None = None,
         **options: object,
     ) -> None:
         """Declare a listener whose frames go straight to a topic.
@@ -138,21 +145,22 @@ class DeviceRouter:
             topic: where to publish; ``tcp/<port>`` if neither this nor the URL says so.
             framing: as for `listen`.
             name: as for `listen`.
+            authenticate: as for `listen`.
             **options: fields of `portcast.config.ListenerOptions` and `portcast.config.TopicOptions`.
 
         Raises:
             ConfigurationError: the URL or an option cannot work.
         """
         config = listener_from_url(url, framing=framing, topic=topic, name=name, options=options)
-        self.add(config)
+        self.add(config, authenticate)
 
-    def add(self, config: ListenerConfig) -> None:
+    def add(self, config: ListenerConfig, authenticate: Authenticate | None = None) -> None:
         """Declare a relay that is configured already, as from a file.
 
         Raises:
             ConfigurationError: its topic cannot stand behind the group's prefix.
         """
-        self.declarations.append(Declaration(self._prefixed(config), None, None))
+        self.declarations.append(Declaration(self._prefixed(config), None, None, authenticate=authenticate))
 
     def include(self, other: DeviceRouter) -> None:
         """Add the listeners of another group, as they are now, with this group's prefix before theirs.

@@ -1,5 +1,6 @@
 """Listeners, connections, the hub and the orderly stop. Knows neither a concrete broker nor a user's handler."""
 
+from portcast.runtime.authentication import Authenticate, check_of
 from portcast.runtime.catch_up import within_bytes
 from portcast.runtime.connection import Connection
 from portcast.runtime.consumer import Consumer
@@ -26,6 +27,7 @@ __all__ = [
     "CLOSE_SHUTDOWN",
     "CLOSE_SLOW",
     "STATUS_TOPICS",
+    "Authenticate",
     "Connection",
     "Consumer",
     "Device",
@@ -55,6 +57,7 @@ __all__ = [
     "abort_all",
     "by_field",
     "by_type",
+    "check_of",
     "connection_budget",
     "drain",
     "one_at_a_time",

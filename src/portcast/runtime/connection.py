@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 # 48 bits, counted up from a random start: unique in a process, unlikely to meet another's in a log.
 _ids = count(SystemRandom().randrange(1 << 47))
 
-DISCARDING = frozenset({"closed", "handler_failed", "bad_frames", "replaced", "rejected"})
+DISCARDING = frozenset({"closed", "handler_failed", "bad_frames", "replaced", "rejected", "unauthenticated"})
 """Reasons after which frames that wait are not handled."""
 REST_S = 0.5
 """Silence after which a handler's task ends; it costs 3 KiB, and a new one a few microseconds."""
@@ -59,6 +59,7 @@ class Connection(Output):
         bytes_received: bytes received so far.
         bytes_sent: bytes handed to the transport so far.
         received_at: when something was received last, or reading began again after a pause; monotonic seconds.
+        is_admitted: False until the device has shown who it is, where its listener asks.
         is_made: True once it has a transport, which then tells of its end.
     """
 
@@ -80,6 +81,7 @@ class Connection(Output):
         "device",
         "frames",
         "id",
+        "is_admitted",
         "is_made",
         "opened_at",
         "received_at",
@@ -101,6 +103,7 @@ class Connection(Output):
         self._begin_output()
         # How far the connection is on its way in and out.
         self.is_made = False
+        self.is_admitted = True
         self._is_reading = True
         self._is_aborted = False
         self._is_lost = False
@@ -239,6 +242,16 @@ class Connection(Output):
 
     # What the runtime uses
 
+    def admit(self, consumer: Consumer) -> None:
+        """Give the frames to another consumer from now on: the device has shown who it is."""
+        self.is_admitted = True
+        self._consumer = consumer
+
+    @property
+    def is_refused(self) -> bool:
+        """True if it ends because the device did not show who it is, or not in time."""
+        return self._close_reason == "unauthenticated"
+
     def pause_reading(self) -> None:
         """Stop reading, so that TCP slows the device. Does nothing when already stopped or closing."""
         if self._is_reading and not self._transport.is_closing():
@@ -338,6 +351,9 @@ class Connection(Output):
         waits_since = self._waits_for_device_since
         if waits_since is not None and options.write_timeout_s and now - waits_since > options.write_timeout_s:
             self.abort("write_timeout")
+        limit_s = options.authentication_timeout_s
+        if not self.is_admitted and self._close_reason is None and limit_s and now - self.opened_at > limit_s:
+            self.end("unauthenticated", f"not within {limit_s:g} s")
         if self._close_reason is not None or not self._is_reading:
             return
         if now - self.received_at > REST_S:

@@ -14,6 +14,7 @@ from portcast.delivery import OutboxLimits
 from portcast.events import Emit
 from portcast.listen_url import ListenerConfig
 from portcast.publication import Meta, Position
+from portcast.runtime.authentication import Authenticate, Gate
 from portcast.runtime.connection import Connection
 from portcast.runtime.consumer import Consumer
 from portcast.runtime.device_directory import make_directory
@@ -46,12 +47,14 @@ class ListenerPlan:
         handler: the user's function; None for a relay to ``config.topic``.
         protocol: what was said of devices; None if nothing was.
         needs_device: True if the handler cannot be called for a message that is nobody's.
+        check: lets devices in; None lets everybody in.
     """
 
     config: ListenerConfig
     handler: Handler | None = None
     protocol: DeviceProtocol | None = None
     needs_device: bool = False
+    check: Authenticate | None = None
 
     @property
     def target(self) -> str:
@@ -130,6 +133,12 @@ class Node:
         )
 
     def _consumer_factory(self, plan: ListenerPlan) -> Callable[[Connection], Consumer]:
+        make, check = self._consumer_of(plan), plan.check
+        if check is None:
+            return make
+        return lambda connection: Gate(connection, check, make, self.registry.tasks, self._emit)
+
+    def _consumer_of(self, plan: ListenerPlan) -> Callable[[Connection], Consumer]:
         config, handler = plan.config, plan.handler
         if handler is None:
             return lambda connection: RelayConsumer(connection, config.topic, self.publish_nowait, self.hub)

@@ -3,6 +3,6 @@
 from portcast.web.asgi_sink import AsgiSink
 from portcast.web.hosts import HostRule, host_dependency
 from portcast.web.routes import add_routes
-from portcast.web.transports import TransportProbe
+from portcast.web.transports import TransportProbe, put_probe
 
-__all__ = ["AsgiSink", "HostRule", "TransportProbe", "add_routes", "host_dependency"]
+__all__ = ["AsgiSink", "HostRule", "TransportProbe", "add_routes", "host_dependency", "put_probe"]

@@ -62,3 +62,16 @@ def buffered_in(transport: asyncio.WriteTransport) -> int:
 def _can_be_aborted(transport: object) -> bool:
     # By its methods: uvloop's transports do not inherit from asyncio's.
     return all(hasattr(transport, name) for name in ("abort", "is_closing", "get_write_buffer_size"))
+
+
+def put_probe(app: Any) -> Callable[[], None]:
+    """Put the transport probe outermost in a running Starlette app; return what takes it off again."""
+    stack = getattr(app, "middleware_stack", None)
+    if stack is None:
+        return lambda: None
+    app.middleware_stack = TransportProbe(stack)
+
+    def take_off() -> None:
+        app.middleware_stack = stack
+
+    return take_off
