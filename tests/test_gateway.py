@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -674,3 +675,11 @@ def test_permissions_are_checked_where_they_are_written() -> None:
     """The traceback shows the line."""
     with pytest.raises(ConfigurationError, match=r'permissions\."a/#/b"'):
         Gateway(permissions={"a/#/b": ChannelPermissions()})
+
+
+async def test_uvicorns_own_lines_hold_no_credentials() -> None:
+    """Its access log has whole queries."""
+    async with running(Gateway()):
+        record = logging.makeLogRecord({"name": "uvicorn.access", "msg": "GET /ws?token=secret-value"})
+        assert logging.getLogger("uvicorn.access").filter(record)
+        assert "secret-value" not in record.getMessage()

@@ -25,7 +25,7 @@ from portcast.handlers.router import Declaration, DeviceRouter, Function, Identi
 from portcast.history import HistoryLimits
 from portcast.hooks import HookDeclarations
 from portcast.listen_url import ListenerConfig, check_addresses
-from portcast.observability import LogEvents, fan_out
+from portcast.observability import LogEvents, fan_out, redact_logs
 from portcast.permissions import ChannelPermissions, PermissionTable
 from portcast.publication import Meta, Position
 from portcast.runtime import (
@@ -284,6 +284,7 @@ class Gateway(HookDeclarations, APIRouter):
             state = await stack.enter_async_context(self._user_lifespan(app)) if self._user_lifespan else None
             topics = self._topic_table()
             overrides = getattr(app, "dependency_overrides", {})
+            redact_logs()  # uvicorn has configured its own by now
             rules = self.sdk_access(topics, overrides)
             stack.push_async_callback(rules.close)
             node = self._build(topics, overrides)

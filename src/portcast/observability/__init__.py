@@ -4,6 +4,7 @@ from portcast.observability.counters import Count, Counters, CounterStatistics, 
 from portcast.observability.escape import escape, escape_bytes
 from portcast.observability.fan_out import fan_out
 from portcast.observability.log import JsonFormatter, LogEvents, TextFormatter, configure_logging
+from portcast.observability.redact import redact_logs
 
 __all__ = [
     "Count",
@@ -17,4 +18,5 @@ __all__ = [
     "escape_bytes",
     "event_name",
     "fan_out",
+    "redact_logs",
 ]

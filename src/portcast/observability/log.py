@@ -43,6 +43,7 @@ from portcast.events import (
 )
 from portcast.observability.counters import event_name
 from portcast.observability.escape import escape
+from portcast.observability.redact import redact_logs
 
 WINDOW_S = 5.0
 """How long a kind of fault is held back: long enough for a person to read, as for EMFILE in the design."""
@@ -275,6 +276,7 @@ def configure_logging(options: LogOptions, stream: TextIO | None = None) -> None
         "uvicorn.access": logging.INFO,
         "asyncio": max(level, logging.WARNING),
     }
+    redact_logs()
     for name, its_level in levels.items():
         logger = logging.getLogger(name)
         logger.handlers = [handler] if name != "uvicorn.access" else []
