@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from pathlib import Path
 
@@ -44,3 +45,35 @@ def test_the_budget_follows_from_the_descriptors() -> None:
     limits = effective_limits(load_settings(arguments={"max_connections": "20", "drain_timeout": "2"}))
     assert (limits.connections, limits.drain_timeout_s) == (20, 2.0)
     assert limits.descriptors > 100
+
+
+def test_the_posture_is_told_in_sentences(file: Path) -> None:
+    file.write_text("")
+    result = CliRunner().invoke(check, [str(file)], standalone_mode=False)
+    assert (result.return_value, result.exit_code) == (0, 0)
+    assert "  ok       http: everybody on this machine can connect to 127.0.0.1:8000" in result.output
+    assert result.output.endswith("  no dangers\n")
+
+
+def test_what_is_dangerous_has_a_status_of_its_own(file: Path) -> None:
+    file.write_text('http = "0.0.0.0:8000"\n[centrifuge]\ninsecure = true')
+    result = CliRunner().invoke(check, [str(file)], standalone_mode=False)
+    assert result.return_value == 3
+    assert "danger   http: a stranger may read every topic, publish" in result.output
+    assert "1 danger\n" in result.output
+
+
+def test_the_posture_as_json(file: Path) -> None:
+    file.write_text('listen = ["tcp://0.0.0.0:8001?insecure=true"]')
+    result = CliRunner().invoke(check, [str(file), "--json"], standalone_mode=False)
+    assert result.return_value == 3
+    said = json.loads(result.output)
+    assert said["dangerous"]
+    assert {"level", "subject", "sentence"} == set(said["findings"][0])
+
+
+def test_tokens_are_not_shown(file: Path) -> None:
+    file.write_text('listen = ["8001?device_tokens=env:A_TOKEN,env:B_TOKEN"]')
+    result = CliRunner().invoke(check, [str(file)])
+    assert "* device_tokens        2 set" in result.output
+    assert "A_TOKEN" not in result.output

@@ -91,7 +91,7 @@ def test_an_access_line_is_one_line() -> None:
     ],
 )
 def test_whatever_a_secret_is_part_of(logger: logging.Logger, message: str, arguments: tuple[object, ...]) -> None:
-    record = logger.makeRecord(logger.name, 20, "f", 1, message, arguments, None)  # type: ignore[arg-type]  # wide
+    record = logger.makeRecord(logger.name, 20, "f", 1, message, arguments, None)
     assert RedactFilter().filter(record)
     assert SECRET not in record.getMessage()
 

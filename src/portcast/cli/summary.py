@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Protocol
 
 from portcast import __version__
+from portcast.api_keys import ApiKey
 from portcast.cli.options import shown_text, value_text
 from portcast.config import Address, ListenerOptions, TopicOptions, default_of, option_names
 from portcast.framing import Framing, describe
 from portcast.listen_url import ListenerConfig
 from portcast.observability import escape
 from portcast.permissions import ChannelPermissions
+from portcast.posture import Finding
 from portcast.settings import OPTIONS, Settings
 
 
@@ -134,6 +136,10 @@ def settings_report(settings: Settings, limits: Limits) -> str:
         lines.append(f"permissions {key}")
         lines += _rows(_dataclass_rows(permissions))
         lines.append("")
+    for name, api_key in settings.keys.items():
+        lines.append(f"key        {name}")
+        lines += _rows(_dataclass_rows(api_key))
+        lines.append("")
     table = ""
     for option in OPTIONS:
         if option.section.table != table:
@@ -142,6 +148,15 @@ def settings_report(settings: Settings, limits: Limits) -> str:
             lines.append(f"[{table}]")
         value = getattr(getattr(settings, option.section.attribute), option.field.name)
         lines += _rows([(option.name, shown_text(option.field, value), value != default_of(option.field))])
+    return escape_lines(lines)
+
+
+def posture_report(findings: Sequence[Finding]) -> str:
+    """Return what is open, to whom and with which limits, one sentence a line, the worst ones marked."""
+    lines = ["security"]
+    lines += [f"  {one.level:8} {one.subject}: {one.sentence}" for one in findings]
+    dangers = sum(one.level == "danger" for one in findings)
+    lines.append(f"  {dangers or 'no'} {'danger' if dangers == 1 else 'dangers'}")
     return escape_lines(lines)
 
 
@@ -160,10 +175,12 @@ def _listener_rows(listener: ListenerConfig) -> Iterator[tuple[str, str, bool]]:
         yield from _dataclass_rows(listener.topic_options)
 
 
-def _dataclass_rows(options: ListenerOptions | TopicOptions | ChannelPermissions) -> Iterator[tuple[str, str, bool]]:
+def _dataclass_rows(
+    options: ListenerOptions | TopicOptions | ChannelPermissions | ApiKey,
+) -> Iterator[tuple[str, str, bool]]:
     for name, f in option_names(type(options)).items():
         value = getattr(options, f.name)
-        yield name, value_text(f.name, value), value != default_of(f)
+        yield name, shown_text(f, value), value != default_of(f)
 
 
 def _rows(rows: Iterable[tuple[str, str, bool]]) -> list[str]:

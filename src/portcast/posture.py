@@ -1,0 +1,303 @@
+"""What is open, to whom, with which limits, and what a stranger could do: the security of settings, in sentences.
+
+A list of small checks, each a pure function from `View` to findings. A new one is a function in `CHECKS`. What clients
+may do is not worked out here: the rules themselves (`portcast.web.sdk_rules`) are asked on behalf of a stranger.
+
+==========  ===========================================================================================================
+level       means
+==========  ===========================================================================================================
+``ok``      how it is; nobody gets more than intended
+``note``    on purpose, and good to know
+``warning`` weaker than it could be
+``danger``  a stranger can read everything, publish or hold what others need; `portcast check` ends with status 3
+==========  ===========================================================================================================
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from starlette.requests import HTTPConnection
+
+from portcast.address import Address
+from portcast.api_keys import ALL_RIGHTS, KeyTable
+from portcast.centrifuge.messages import ConnectRequest, PublishRequest, SubscribeRequest
+from portcast.listen_url import ListenerConfig, is_open
+from portcast.permissions import PermissionTable
+from portcast.settings import Settings
+from portcast.topic_table import is_namespace
+from portcast.web.hosts import HostRule
+from portcast.web.sdk_access import Admission, Caller, Grant
+from portcast.web.sdk_basis import Basis
+from portcast.web.sdk_rules import Rules
+
+Level = Literal["ok", "note", "warning", "danger"]
+LEVELS: tuple[Level, ...] = ("ok", "note", "warning", "danger")
+"""From harmless to dangerous."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is the case.
+
+    Attributes:
+        level: how bad it is.
+        subject: what it is about: ``http``, ``listener tcp://0.0.0.0:8001``, ``key dashboard``.
+        sentence: for people.
+    """
+
+    level: Level
+    subject: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the checks look at.
+
+    Attributes:
+        settings: merged and valid.
+        rules: made of them.
+        connections: device connections at a time.
+    """
+
+    settings: Settings
+    rules: Rules
+    connections: int
+
+    stranger: Caller | None = field(init=False)
+    """Who shows nothing and comes in by the HTTP address; None if that is refused."""
+
+    def __post_init__(self) -> None:
+        host = self.settings.http.host
+        scope = {"type": "http", "headers": [], "server": (host, self.settings.http.port), "state": {}}
+        http = HTTPConnection(scope)
+        admission = self.rules.connect("check", http, ConnectRequest())
+        caller = None
+        if isinstance(admission, Admission):
+            rights = ALL_RIGHTS if self.rules.is_open else admission.rights
+            caller = Caller("check", admission.user, b"", {}, http, rights=rights)
+        object.__setattr__(self, "stranger", caller)
+
+    @property
+    def is_public(self) -> bool:
+        """True if others than this machine can reach HTTP."""
+        return not self.settings.http.is_loopback
+
+
+Check = Callable[[View], Iterable[Finding]]
+
+
+def posture(settings: Settings, environment: Mapping[str, str], *, connections: int) -> list[Finding]:
+    """Return what is the case, by check.
+
+    Args:
+        settings: merged and valid.
+        environment: variables that hold keys.
+        connections: device connections at a time, as the descriptors allow.
+
+    Raises:
+        ConfigurationError: a key or a file of keys cannot be used.
+        MissingDependencyError: tokens are to be verified, and PyJWT is not installed.
+    """
+    keys = KeyTable(settings.keys, environment)
+    rules = Rules(Basis(settings.centrifuge, PermissionTable(settings.permissions), keys=keys))
+    view = View(settings, rules, connections)
+    return [finding for check in CHECKS for finding in check(view)]
+
+
+# HTTP
+
+
+def http_reach(view: View) -> Iterator[Finding]:
+    """Who can reach the HTTP side at all."""
+    http = view.settings.http
+    who = "everybody on this machine" if http.is_loopback else _who(http)
+    yield Finding("ok" if http.is_loopback else "note", "http", f"{who} can connect to {http.host_port}")
+    if view.is_public:
+        yield Finding(
+            "warning",
+            "http",
+            "it is plain HTTP: keys, tokens and data can be read on the way unless a proxy in front speaks TLS",
+        )
+
+
+def http_stranger(view: View) -> Iterator[Finding]:
+    """What one may do over HTTP who shows nothing."""
+    caller = view.stranger
+    if caller is None:
+        yield Finding("ok", "http", "who shows no valid key or token may do nothing")
+        return
+    bad: Level = "danger" if view.is_public else "ok"
+    who = "a stranger" if view.is_public else "everybody on this machine"
+    if caller.rights.may_change:
+        yield Finding(
+            bad, "http", f"{who} may read every topic, publish, command devices and close connections without a key"
+        )
+        return
+    reads = [one for one in _channels(view) if isinstance(view.rules.subscribe(caller, _subscribe(one)), Grant)]
+    writes = [one for one in _channels(view) if view.rules.publish(caller, PublishRequest(one), False) is None]
+    if reads:
+        level: Level = bad if "#" in reads else "note"
+        yield Finding(level, "http", f"{who} may follow without a key: {', '.join(reads)}")
+    if writes:
+        yield Finding(bad, "http", f"{who} may publish without a key: {', '.join(writes)}")
+    if not reads and not writes:
+        yield Finding("ok", "http", "who shows nothing is let in as nobody, and may do nothing")
+
+
+def http_keys(view: View) -> Iterator[Finding]:
+    """What keys give."""
+    for name, key in view.settings.keys.items():
+        reach = f"for {', '.join(key.topics)}" if key.topics else "for everything"
+        does = {"client": "has permissions only", "reader": "may read", "operator": "may read, publish and command"}
+        yield Finding("ok", f"key {name}", f"{does[key.role]}, {reach}")
+
+
+def http_tokens(view: View) -> Iterator[Finding]:
+    """Whose tokens count."""
+    options = view.settings.centrifuge
+    if not options.has_keys:
+        return
+    yield Finding("ok", "tokens", "JSON Web Tokens are accepted; their users have the permissions, or the role in them")
+    if any(len(secret.encode()) < 32 for secret in options.token_hmac_secrets):
+        yield Finding("warning", "tokens", "a secret is shorter than 32 bytes, and can be guessed from any token")
+    if not options.token_audience and options.token_jwks:
+        yield Finding("warning", "tokens", "token_audience is not set: tokens that were made for other services count")
+
+
+def http_pages(view: View) -> Iterator[Finding]:
+    """What web pages may do in the browsers of users."""
+    options = view.settings.http_options
+    rule = HostRule(options.allowed_hosts, is_loopback=not view.is_public)
+    may_all = view.stranger is not None and view.stranger.rights.may_change
+    if may_all and not view.is_public and not rule.is_active:
+        yield Finding(
+            "danger", "http", "any web page can read and publish by DNS rebinding: allowed_hosts checks no names"
+        )
+    # From elsewhere whoever may do everything needs no web page for it.
+    for origin in options.allowed_origins:
+        yield Finding(
+            "note", "http", f"pages of {origin} may use WebSockets and publish, with the rights of their users"
+        )
+
+
+def http_deadlines(view: View) -> Iterator[Finding]:
+    """Whether half a request can be held open."""
+    options = view.settings.http_options
+    if not options.request_head_timeout_s:
+        level: Level = "danger" if view.is_public else "warning"
+        yield Finding(level, "http", "request_head_timeout is 0: half a request is held for ever")
+    yield Finding("ok", "http", f"bodies and messages have at most {options.max_message_bytes} bytes")
+
+
+# Devices
+
+
+def device_reach(view: View) -> Iterator[Finding]:
+    """Who may publish through a device port."""
+    for one in view.settings.listeners:
+        subject = f"listener {one.address}"
+        if is_open(one):
+            level: Level = "warning" if _is_private(one.address) else "danger"
+            yield Finding(level, subject, f"{_who(one.address)} may publish on {one.topic} without showing who it is")
+        elif one.options.device_tokens:
+            many = len(one.options.device_tokens)
+            yield Finding("ok", subject, f"devices show one of {many} tokens before anything they send counts")
+            if not one.address.is_loopback:
+                yield Finding("warning", subject, "it is plain TCP: tokens and data can be read on the way")
+        else:
+            yield Finding("ok", subject, f"only this machine may publish on {one.topic}")
+
+
+def device_pages(view: View) -> Iterator[Finding]:
+    """Whether web pages can publish through a device port."""
+    for one in view.settings.listeners:
+        if one.options.allow_http and one.address.scheme == "tcp" and not one.options.device_tokens:
+            yield Finding("danger", f"listener {one.address}", "allow_http: any web page can publish through it")
+
+
+def device_deadlines(view: View) -> Iterator[Finding]:
+    """Whether connections can be held without end."""
+    for one in view.settings.listeners:
+        off = [name for name in _deadlines(one) if not getattr(one.options, name)]
+        if off:
+            level: Level = "warning" if not is_open(one) else "danger"
+            names = ", ".join(name.removesuffix("_s") for name in off)
+            yield Finding(
+                level, f"listener {one.address}", f"{names} is 0: whoever connects can hold a connection for ever"
+            )
+
+
+def device_limits(view: View) -> Iterator[Finding]:
+    """How many connections there may be."""
+    for one in view.settings.listeners:
+        most = one.options.max_connections or view.connections
+        yield Finding(
+            "ok",
+            f"listener {one.address}",
+            f"at most {min(most, view.connections)} connections, then it waits for room",
+        )
+
+
+# The process
+
+
+def logs(view: View) -> Iterator[Finding]:
+    """Whether what devices send stands in the log."""
+    if view.settings.log.level == "debug":
+        yield Finding("warning", "log", "at level debug the log holds parts of what devices send")
+
+
+CHECKS: tuple[Check, ...] = (
+    http_reach,
+    http_stranger,
+    http_keys,
+    http_tokens,
+    http_pages,
+    http_deadlines,
+    device_reach,
+    device_pages,
+    device_deadlines,
+    device_limits,
+    logs,
+)
+"""In the order in which they are shown."""
+
+
+def _who(address: Address) -> str:
+    if _is_private(address):
+        return f"everybody in the network of {address.host}"
+    return "everybody who can reach this machine"
+
+
+def _is_private(address: Address) -> bool:
+    """Return True if an address is one of a private network, and no wildcard."""
+    try:
+        found = ipaddress.ip_address(address.host)
+    except ValueError:
+        return False
+    return found.is_private and not found.is_unspecified
+
+
+def _channels(view: View) -> list[str]:
+    """Return what a stranger could ask for: everything, and what has permissions of its own."""
+    keys = [f"{one}x" if is_namespace(one) else one for one in view.settings.permissions]
+    return list(dict.fromkeys(["#", *keys]))
+
+
+def _subscribe(channel: str) -> SubscribeRequest:
+    return SubscribeRequest(channel=channel)
+
+
+def _deadlines(listener: ListenerConfig) -> list[str]:
+    names = ["first_frame_timeout_s", "idle_timeout_s", "write_timeout_s"]
+    return [*names, "authentication_timeout_s"] if listener.options.device_tokens else names
+
+
+def worst(findings: Iterable[Finding]) -> Level:
+    """Return the worst level of findings."""
+    return max((one.level for one in findings), key=LEVELS.index, default="ok")
