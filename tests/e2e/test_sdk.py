@@ -92,7 +92,7 @@ def test_a_restart_without_memory_is_told(context: BrowserContext, tmp_path: Pat
     ("settings", "said"),
     [
         ('[permissions."#"]\nsubscribe = "nobody"\n', "does not let this page subscribe"),
-        ('[centrifuge]\ntoken_hmac_secrets = ["' + "s" * 40 + '"]\n', "wants a token"),
+        ('[centrifuge]\ntoken_hmac_secrets = ["' + "s" * 40 + '"]\n', "log in above"),
     ],
     ids=["103", "3500"],
 )

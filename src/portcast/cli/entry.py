@@ -1,8 +1,8 @@
 """The command group, and how every command ends: with a status and, on failure, with one line.
 
 Statuses: 0 done; 1 the command could not do it (configuration, address in use, nobody to connect to); 2 the command
-line was wrong; 3 `portcast check` found settings that are valid and dangerous; 128 plus the signal's number after a stop
-that a second signal cut short, and 130 after Ctrl-C in a command that has no orderly end of its own.
+line was wrong; 3 `portcast check` found settings that are valid and dangerous; 128 plus the signal's number after a
+stop that a second signal cut short, and 130 after Ctrl-C in a command that has no orderly end of its own.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ import { Devices } from "./devices.js";
 import { byId, setText } from "./dom.js";
 import * as format from "./format.js";
 import { Listeners } from "./listeners.js";
+import { Login } from "./login.js";
 import { Stream } from "./stream.js";
 import { PublicationTable } from "./table.js";
 import { connectThemeSwitch } from "./theme.js";
@@ -36,6 +37,8 @@ function stateChanged(state, { reason, isSlow }) {
   }
   if (isSlow) table.note(`disconnected: ${reason}`);
   showFilterError(state === "refused" ? reason : "");
+  if (state === "refused") login.offer();
+  if (state === "live") login.settled();
 }
 
 byId("retry").addEventListener("click", () => stream.retry());
@@ -165,10 +168,18 @@ setInterval(() => meter.tick(), 500);
 
 // --- start --------------------------------------------------------------------------------------------------------
 
+const login = new Login({
+  base,
+  parts: { form: byId("login"), key: byId("login-key"), error: byId("login-error"), logout: byId("logout") },
+  onLogin: () => {
+    subscribe();
+    cards.refresh();
+  },
+});
 connectThemeSwitch(byId("theme"));
 subscribe();
 const devices = new Devices({ base, onTopic: useFilter });
-new Listeners({
+const cards = new Listeners({
   base,
   list: byId("listeners"),
   notice: byId("listeners-notice"),

@@ -24,13 +24,13 @@ const RESTARTING = 1012;
 
 /** Codes in words, where the server's own are terse. */
 const WORDS = new Map([
-  [101, "the server wants to know who asks: this page brings no token"],
+  [101, "the server wants to know who asks: log in above"],
   [107, "this is no topic filter: + and # stand alone in their level, # is the last one, and 16 levels or 255 bytes are the most"],
   [103, "the server does not let this page subscribe to these topics"],
   [RESTARTING, "the server is restarting"],
   [2500, "this browser fell behind"],
   [SHUTDOWN, "the server is restarting"],
-  [3500, "the server refuses this page: it wants a token, and the page brings none"],
+  [3500, "the server wants to know who asks: log in above"],
   [3507, "the server refuses this page: nothing says who may connect from elsewhere"],
 ]);
 
