@@ -9,7 +9,7 @@ export UV_SYSTEM_CERTS := true
 # Bytecode of what the tools install is worth its disk; bytecode of our tree is not needed.
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup run test lint format bench e2e conformance hostile lock proto clean
+.PHONY: help setup run test lint format bench e2e conformance audits hostile lock proto clean
 
 help:            ## list the targets
 	@grep -hE '^[a-z0-9]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -53,6 +53,9 @@ e2e: .venv/.ready        ## the live page in a real Chromium
 
 conformance: .venv/.ready ## the suites of the Centrifuge SDKs, in Python and JavaScript
 	@$(PY) scripts/test.py conformance
+
+audits: .venv/.ready     ## bandit on the source, schemathesis on the HTTP API
+	@$(PY) scripts/test.py audits
 
 hostile: .venv/.ready    ## attack tools and suites of others that take more than a minute
 	@$(PY) scripts/test.py hostile

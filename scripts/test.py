@@ -7,8 +7,9 @@
 
 Parts: ``lint`` (format, rules, types), ``tests`` (everything without a browser, in parallel), ``e2e`` (the live page in
 Chromium, in a pytest process of its own because the synchronous Playwright leaves a running loop behind),
-``conformance`` (the Centrifuge SDKs that others wrote, against the server; fetched from PyPI and npm). Only if it
-is named: ``hostile`` (attack tools and suites of others that take more than a minute).
+``conformance`` (the Centrifuge SDKs that others wrote, against the server; fetched from PyPI and npm), ``audits``
+(bandit on the source, schemathesis on the HTTP API; fetched from PyPI). Only if it is named: ``hostile`` (attack tools
+and suites of others that take more than a minute).
 
 Exit status 0 means that every part ran and passed, or could not run for the reason printed; a part asked for by name
 must run. The last line has the form of pytest's own and holds the total number of tests.
@@ -29,6 +30,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
+import audits as audit_suites
 from conformance import NotThere, js_sdk, python_sdk
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -179,6 +181,20 @@ def conformance() -> Outcome:
     return outcome
 
 
+def audits() -> Outcome:
+    """What bandit finds in the source, and schemathesis in the API."""
+    try:
+        audit_suites.install()
+    except NotThere as error:
+        return Outcome(True, f"not run: {error}", was_run=False)
+    wrong = [*audit_suites.bandit(), *audit_suites.schemathesis()]
+    for line in wrong:
+        say(line)
+    if wrong:
+        return Outcome(False, f"FAILED: {len(wrong)} findings", Counts(errors=1))
+    return Outcome(True, "bandit and schemathesis find nothing but what is excepted in scripts/audits.py")
+
+
 def hostile() -> Outcome:
     """Attack tools of others; what cannot be installed is skipped by its test, with the reason."""
     missing = [one for one in HOSTILE_PACKAGES if _find(one.removesuffix(".sh")) is None]
@@ -276,6 +292,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "tests": lambda: tests(options.jobs),
         "e2e": e2e,
         "conformance": conformance,
+        "audits": audits,
         "hostile": hostile,
     }
     started = time.monotonic()
@@ -296,7 +313,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    names = ("lint", "tests", "e2e", "conformance", "hostile")
+    names = ("lint", "tests", "e2e", "conformance", "audits", "hostile")
     parser = argparse.ArgumentParser(description="Run the checks of Portcast.")
     parser.add_argument(
         "parts", nargs="*", metavar="part", help=f"any of {', '.join(names)}; all but hostile if none is given"

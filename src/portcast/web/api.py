@@ -54,7 +54,7 @@ _REFUSED: dict[int | str, dict[str, Any]] = {400: {"model": Problem}, **_UNAVAIL
 _PUBLISHED: dict[int | str, dict[str, Any]] = {413: {"model": Problem}, **_REFUSED}
 _BODY = {
     "requestBody": {
-        "required": True,
+        "required": False,
         "description": "the message, byte for byte, whatever its content type",
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }

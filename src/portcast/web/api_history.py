@@ -38,7 +38,7 @@ def add_history(router: APIRouter, node: NodeOf, access: HttpAccess) -> None:
     )
     async def merged_history(
         request: Request,
-        filter: Annotated[list[str] | None, Query(description="topic filter; may repeat")] = None,  # noqa: A002 - the parameter's public name
+        filter: Annotated[list[str], Query(default_factory=list, description="topic filter; may repeat")],  # noqa: A002 - the parameter's public name
         since: Annotated[str, Query(description="an `id`; what follows it, oldest first, and what of it is gone")] = "",
         limit: Annotated[
             int, Query(ge=0, le=MAX_REPLAY, description="most publications returned, as far as they fit 256 KiB")

@@ -30,7 +30,7 @@ from portcast.web.device_models import (
     Status,
 )
 from portcast.web.http_access import HttpAccess
-from portcast.web.models import REFUSED, Problem
+from portcast.web.models import REFUSED, Problem, Unfit
 from portcast.web.query import only_known, query_of
 from portcast.web.subscribe import NodeOf
 
@@ -52,7 +52,7 @@ _SUBMITTED: _Responses = {
     400: {"model": Problem},
     409: {"model": Problem, "description": "the device never came, so nobody knows how it speaks"},
     413: {"model": Problem},
-    422: {"model": Problem, "description": "the idempotency key was used for another command"},
+    422: {"model": Unfit, "description": "the idempotency key was used for another command"},
     429: {"model": Problem, "description": "as many commands wait as may"},
     **_CHANGED,
 }

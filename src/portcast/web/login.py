@@ -20,7 +20,11 @@ _BODY = {
         "required": True,
         "content": {
             "application/json": {
-                "schema": {"type": "object", "required": ["key"], "properties": {"key": {"type": "string"}}}
+                "schema": {
+                    "type": "object",
+                    "required": ["key"],
+                    "properties": {"key": {"type": "string", "minLength": 1}},
+                }
             }
         },
     }

@@ -13,6 +13,12 @@ class Problem(BaseModel):
     detail: str
 
 
+class Unfit(BaseModel):
+    """Why a request was refused: in words, or by the parameter that does not fit."""
+
+    detail: str | list[dict[str, Any]]
+
+
 REFUSED: dict[int | str, dict[str, Any]] = {
     401: {"model": Problem, "description": "a valid key or token is missing"},
     403: {"model": Problem, "description": "what was shown is not enough, or a page of a foreign origin asks"},
