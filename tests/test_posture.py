@@ -13,6 +13,7 @@ from portcast.posture import CHECKS, LEVELS, Finding, posture, worst
 from portcast.settings import load_settings
 
 KEY = "key-0123456789-0123456789"
+TOKEN = digest(KEY)
 PUBLIC = 'http = "0.0.0.0:8000"\n'
 KEYS = f'[keys.page]\nsecret = "{digest(KEY)}"\n'
 NO_DEVICES = "listen = []\n"
@@ -90,8 +91,8 @@ def test_half_a_request_for_ever(tmp_path: Path) -> None:
         (PUBLIC + KEYS, "http: it is plain HTTP"),
         ('listen = ["tcp://10.0.0.1:8001?insecure=true"]', "everybody in the network of 10.0.0.1 may publish"),
         ('listen = ["8001?idle_timeout=0&write_timeout=0"]', "idle_timeout, write_timeout is 0"),
-        ('listen = ["8001?device_tokens=env:A&authentication_timeout=0"]', "authentication_timeout is 0"),
-        ('listen = ["tcp://0.0.0.0:8001?device_tokens=env:A"]', "it is plain TCP"),
+        (f'listen = ["8001?device_tokens={TOKEN}&authentication_timeout=0"]', "authentication_timeout is 0"),
+        (f'listen = ["tcp://0.0.0.0:8001?device_tokens={TOKEN}"]', "it is plain TCP"),
         ('[log]\nlevel = "debug"', "log: at level debug"),
         ('[centrifuge]\ntoken_hmac_secrets = ["short"]', "a secret is shorter than 32 bytes"),
         ('[centrifuge]\ntoken_jwks = "https://id.example/keys"', "token_audience is not set"),
@@ -128,8 +129,9 @@ def test_what_is_open_on_purpose_is_noted(tmp_path: Path) -> None:
 
 
 def test_keys_that_cannot_be_used_are_found(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="NO_SUCH is not set"):
-        findings('[keys.a]\nsecret = "env:NO_SUCH"', tmp_path)
+    for text in ('[keys.a]\nsecret = "env:NO_SUCH"', 'listen = ["8001?device_tokens=env:NO_SUCH"]'):
+        with pytest.raises(ConfigurationError, match="NO_SUCH is not set"):
+            findings(text, tmp_path)
 
 
 def test_the_worst_counts() -> None:

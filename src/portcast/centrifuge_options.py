@@ -53,7 +53,8 @@ class CentrifugeOptions:
     insecure: bool = field(
         default=False,
         metadata={
-            "help": "serve those who can reach a network address although nothing says who may: everybody subscribes"
+            "help": "serve those who can reach a network address although nothing says who may: everybody reads, "
+            "publishes and commands over HTTP, and devices show nothing"
         },
     )
 

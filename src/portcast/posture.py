@@ -23,7 +23,7 @@ from typing import Literal
 from starlette.requests import HTTPConnection
 
 from portcast.address import Address
-from portcast.api_keys import ALL_RIGHTS, KeyTable
+from portcast.api_keys import ALL_RIGHTS, KeyTable, digests_of
 from portcast.centrifuge.messages import ConnectRequest, PublishRequest, SubscribeRequest
 from portcast.listen_url import ListenerConfig, is_open
 from portcast.permissions import PermissionTable
@@ -100,10 +100,12 @@ def posture(settings: Settings, environment: Mapping[str, str], *, connections: 
         connections: device connections at a time, as the descriptors allow.
 
     Raises:
-        ConfigurationError: a key or a file of keys cannot be used.
+        ConfigurationError: a key, a token or a file of keys cannot be used.
         MissingDependencyError: tokens are to be verified, and PyJWT is not installed.
     """
     keys = KeyTable(settings.keys, environment)
+    for one in settings.listeners:
+        digests_of(one.options.device_tokens, environment, f"listener {one.address}: device_tokens")
     rules = Rules(Basis(settings.centrifuge, PermissionTable(settings.permissions), keys=keys))
     view = View(settings, rules, connections)
     return [finding for check in CHECKS for finding in check(view)]

@@ -58,7 +58,10 @@ CONFIG_VARIABLE = "PORTCAST_CONFIG"
 """Names the TOML file when the command line does not."""
 
 TOKEN_VARIABLE = "PORTCAST_TOKEN"  # noqa: S105 - a name
-"""Is for `portcast tail` alone, and no setting of a gateway."""
+"""Is for `portcast tail`, `devices` and `command`, and no setting of a gateway."""
+
+DEVICE_TOKEN_VARIABLE = "PORTCAST_DEVICE_TOKEN"  # noqa: S105 - a name
+"""Is for `portcast send` alone: what is for device ports, often in clear, is never the key of the HTTP side."""
 
 # Docker links and Kubernetes put variables into every container beside a service named "portcast" or "portcast-…".
 # They are not meant for us; PORTCAST_PORT=tcp://10.0.0.1:80 is told from a user's mistake by its value.
@@ -334,7 +337,7 @@ def _with_environment(settings: Settings, environment: Mapping[str, str]) -> Set
         for name, value in environment.items()
         if name.startswith(ENVIRONMENT_PREFIX) and value and not _SERVICE_LINK.fullmatch(f"{name}={value}")
     }
-    for name in (CONFIG_VARIABLE, TOKEN_VARIABLE):
+    for name in (CONFIG_VARIABLE, TOKEN_VARIABLE, DEVICE_TOKEN_VARIABLE):
         ours.pop(name, None)
     if http := ours.pop("PORTCAST_HTTP", None):
         settings = replace(settings, http=_http_address(http, "PORTCAST_HTTP"))

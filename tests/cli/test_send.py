@@ -127,3 +127,14 @@ def test_a_gateway_that_does_not_close(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_problems_in_words(error: OSError, words: str) -> None:
     assert connect_problem(error) == words
+
+
+def test_a_token_goes_first() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        listener = Listener(server)
+        done = CliRunner().invoke(
+            send, [str(server.getsockname()[1])], input=b"a\n", env={"PORTCAST_DEVICE_TOKEN": "the-token"}
+        )
+        listener.end()
+    assert done.exit_code == 0
+    assert listener.received == b"the-token\na\n"

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import BinaryIO
 
 import click
@@ -17,6 +18,7 @@ from portcast.cli.summary import connectable
 from portcast.config import Address, parse_address
 from portcast.errors import PortcastError
 from portcast.observability import escape
+from portcast.settings import DEVICE_TOKEN_VARIABLE
 
 CONNECT_S = 10.0
 CHUNK_BYTES = 65_536
@@ -40,7 +42,15 @@ Examples:
     metavar="N",
     help="Send N lines a second. Without it, bytes go out as they come and as fast as the gateway takes them.",
 )
-def send(address: str, rate: float | None) -> int:
+@click.option(
+    "--token",
+    default="",
+    envvar=DEVICE_TOKEN_VARIABLE,
+    show_envvar=True,
+    metavar="TOKEN",
+    help="Sent as a first line, for a listener with device_tokens.",
+)
+def send(address: str, rate: float | None, token: str) -> int:
     """Send standard input to the listener at ADDRESS and print what comes back.
 
     ADDRESS is a port, HOST:PORT, tcp://HOST:PORT or unix:///PATH. The bytes are sent as they are, so any protocol will
@@ -48,7 +58,9 @@ def send(address: str, rate: float | None) -> int:
     """
     target = connectable(parse_address(address))
     source = sys.stdin.buffer
-    chunks = _paced(source, rate) if rate else _chunks(source)
+    chunks: Iterable[bytes] = _paced(source, rate) if rate else _chunks(source)
+    if token:
+        chunks = chain([f"{token}\n".encode()], chunks)
     with connect_to(target) as connection:
         sent, seconds = _transfer(target, connection, chunks)
     click.echo(f"portcast send: {sent} bytes in {seconds:.1f} s", err=True)
