@@ -23,8 +23,9 @@ defaults of `ChannelPermissions` hold; or `OPEN`, with `OPEN_DEVICES`, while *no
 keys, no permissions, neither ``on_connect`` nor ``on_subscribe``. Then only this machine may connect, unless
 ``insecure``.
 
-A *personal channel* ``#42`` is user 42's alone, and of roles for everything, whatever else is said. Wildcards stand for such channels too (``#``,
-``+``), so while users have personal channels a wildcard of that kind needs a token, or a role for everything.
+A *personal channel* ``#42`` is user 42's alone, and of roles for everything, whatever else is said. Wildcards stand for
+such channels too (``#``, ``+``), so while users have personal channels a wildcard of that kind needs a token, or such a
+role.
 
 Channels that the server itself subscribes a client to, those of its token and of its `Admission`, are trusted.
 """
