@@ -81,8 +81,8 @@ def test_dangers(text: str, dangers: list[str], tmp_path: Path) -> None:
 
 
 def test_half_a_request_for_ever(tmp_path: Path) -> None:
-    text = NO_DEVICES + '[http]\naddress = "0.0.0.0:8000"\nrequest_head_timeout = 0\n' + KEYS
-    assert said(text, tmp_path, "danger") == ["http: request_head_timeout is 0: half a request is held for ever"]
+    text = NO_DEVICES + '[http]\naddress = "0.0.0.0:8000"\nrequest_timeout = 0\n' + KEYS
+    assert said(text, tmp_path, "danger") == ["http: request_timeout is 0: half a request is held for ever"]
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_half_a_request_for_ever(tmp_path: Path) -> None:
         ('[log]\nlevel = "debug"', "log: at level debug"),
         ('[centrifuge]\ntoken_hmac_secrets = ["short"]', "a secret is shorter than 32 bytes"),
         ('[centrifuge]\ntoken_jwks = "https://id.example/keys"', "token_audience is not set"),
-        ("[http]\nrequest_head_timeout = 0", "request_head_timeout is 0"),
+        ("[http]\nrequest_timeout = 0", "request_timeout is 0"),
     ],
 )
 def test_warnings(text: str, warning: str, tmp_path: Path) -> None:

@@ -190,9 +190,9 @@ def http_pages(view: View) -> Iterator[Finding]:
 def http_deadlines(view: View) -> Iterator[Finding]:
     """Whether half a request can be held open."""
     options = view.settings.http_options
-    if not options.request_head_timeout_s:
+    if not options.request_timeout_s:
         level: Level = "danger" if view.is_public else "warning"
-        yield Finding(level, "http", "request_head_timeout is 0: half a request is held for ever")
+        yield Finding(level, "http", "request_timeout is 0: half a request is held for ever")
     yield Finding("ok", "http", f"bodies and messages have at most {options.max_message_bytes} bytes")
 
 
