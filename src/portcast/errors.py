@@ -7,7 +7,7 @@ the caller            `ConfigurationError`, `TopicError`, `TagError`, `DeviceIdE
                       `ProtocolUnknown`
 the peer              `FramingError` (ends the connection), `CodecError` and `FieldError` (cost one frame),
                       `CentrifugeError` (ends the connection of an SDK client with code 3501), `DeltaError`,
-                      `TagFilterError`, `TokenInvalid`, `TokenExpired`
+                      `TagFilterError`, `TokenInvalid`, `TokenExpired`, `ProxyHeaderError`
 the app, of a client  `Refuse`, `DisconnectClient`: raised by hooks to say no
 the environment       `ListenError`, `SnapshotError`, `BrokerUnavailable`, `MissingDependencyError`,
                       `CommandQueueFull`, `CommandFailed`
@@ -134,6 +134,10 @@ class ChecksumError(FramingError):
     """A frame arrived whole but its check value does not match."""
 
     reason = "checksum"
+
+
+class ProxyHeaderError(PortcastError, ValueError):
+    """A PROXY header breaks the rules of its protocol, or ours; the sentence says which."""
 
 
 class CodecError(PortcastError, ValueError):
