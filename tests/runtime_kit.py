@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from portcast.address import Address
 from portcast.brokers import MemoryBroker
-from portcast.config import ListenerOptions, TopicOptions
+from portcast.config import ListenerOptions, TlsOptions, TopicOptions
 from portcast.delivery import Batch, Encoding, OutboxLimits, SinkOwner, joined
 from portcast.errors import ConnectionClosedError
 from portcast.events import ConnectionClosed, Event, HandlerFailed
@@ -437,6 +437,7 @@ def make_listener(
     name: str | None = None,
     target: str = "topic t",
     has_socket: bool = True,
+    tls: TlsOptions | None = None,
     **options: Any,
 ) -> Listener:
     """Return a listener on a port that the system chooses, unless told otherwise."""
@@ -451,6 +452,7 @@ def make_listener(
         now=asyncio.get_running_loop().time,
         emit=events,
         has_socket=has_socket,
+        tls=tls,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from portcast.address import Address, parse_address, parse_listen_url
+from portcast.address import Address, parse_address, parse_listen_url, parse_networks
 from portcast.errors import ConfigurationError
 
 
@@ -54,6 +54,30 @@ def test_a_wrong_address_says_what_is_wrong(text: str, words: str) -> None:
         parse_address(text, "--http")
     assert caught.value.key == "--http"
     assert words in str(caught.value)
+
+
+def test_only_a_listener_may_be_tls() -> None:
+    """What connects to one, such as `portcast send`, does not speak it."""
+    address, _ = parse_listen_url("tls://127.0.0.1:8443?cert=a.pem")
+    assert (address.scheme, address.is_tls, address.url) == ("tcp", True, "tls://127.0.0.1:8443")
+    assert address.overlaps(parse_address("8443"))
+    assert address.with_port(9).url == "tls://127.0.0.1:9"
+    with pytest.raises(ConfigurationError, match="unknown scheme 'tls'"):
+        parse_address("tls://127.0.0.1:8443")
+
+
+def test_networks() -> None:
+    """An address alone is a network of one."""
+    networks = parse_networks(["10.0.0.0/8", "2001:db8::/32", "192.0.2.7"], "proxy")
+    assert [str(network) for network in networks] == ["10.0.0.0/8", "2001:db8::/32", "192.0.2.7/32"]
+
+
+@pytest.mark.parametrize("text", ["10.0.0.1/8", "10.0.0.0/33", "proxy.example", "", "10"])
+def test_what_is_no_network(text: str) -> None:
+    """Bits behind the prefix are a mistake in one or the other, so they are not cut off in silence."""
+    with pytest.raises(ConfigurationError, match="is not a network") as caught:
+        parse_networks([text], "proxy")
+    assert caught.value.key == "proxy"
 
 
 def test_options_follow_the_address() -> None:

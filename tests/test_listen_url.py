@@ -7,10 +7,55 @@ from typing import Any
 
 import pytest
 
-from portcast.config import Address, ListenerOptions, TopicOptions, option_names, parse_address
+from portcast.config import Address, ListenerOptions, TlsOptions, TopicOptions, option_names, parse_address
 from portcast.errors import ConfigurationError
 from portcast.framing import FRAMING_NAMES, DelimiterFraming, LineFraming, RawFraming, framing_options
 from portcast.listen_url import check_addresses, check_devices_reach, listener_from_table, listener_from_url
+
+
+def test_a_certificate_makes_it_tls() -> None:
+    """Whichever scheme was written; a topic's ``key`` is another thing than a certificate's."""
+    for scheme in ("tls", "tcp"):
+        listener = listener_from_url(
+            f"{scheme}://0.0.0.0:8443?cert=a.pem,b.pem&cert_key=a.key,b.key&client_ca=ca.pem&client_cert=optional"
+            "&handshake_timeout=2s&key=name&slow_consumer=latest_per_key"
+        )
+        assert listener.address.url == "tls://0.0.0.0:8443"
+        assert listener.tls == TlsOptions(
+            ("a.pem", "b.pem"), ("a.key", "b.key"), "ca.pem", "optional", handshake_timeout_s=2
+        )
+        assert listener.topic_options is not None
+        assert listener.topic_options.key == "name"
+    assert not listener_from_url("8001").tls.is_enabled
+
+
+def test_a_unix_socket_may_speak_tls() -> None:
+    assert listener_from_url("unix:///run/a.sock?cert=a.pem").address.url == "unix:///run/a.sock"
+
+
+def test_lists_may_be_written_as_such_in_a_file() -> None:
+    table = {"url": "tls://127.0.0.1:8443", "cert": ["a.pem"], "proxy": ["10.0.0.0/8", "unix"]}
+    listener = listener_from_table(table, "f")
+    assert (listener.tls.cert, listener.options.proxy) == (("a.pem",), ("10.0.0.0/8", "unix"))
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("tls://127.0.0.1:8443", "tls:// needs a certificate"),
+        ("8443?cert_key=a.key", "the certificate is missing"),
+        ("8443?client_ca=ca.pem", "the certificate is missing"),
+        ("8443?cert=a.pem&cert_key=a.key,b.key", "1 certificates and 2 keys"),
+        ("8443?cert=a.pem&handshake_timeout=0", "too small"),
+        ("8443?proxy=10.0.0.1/8", "'10.0.0.1/8' is not a network"),
+        ("8443?proxy=proxy.example", "is not a network"),
+    ],
+)
+def test_tls_and_proxies_that_cannot_work(url: str, problem: str) -> None:
+    """Said before anything starts, with the URL."""
+    with pytest.raises(ConfigurationError, match=problem) as caught:
+        listener_from_url(url)
+    assert caught.value.key.startswith(url)
 
 
 def test_a_bare_port_is_lines_to_a_topic_of_its_own() -> None:
@@ -108,7 +153,8 @@ def test_mistakes_name_the_url_and_the_key(url: str, words: str) -> None:
 
 def test_no_two_options_share_a_name() -> None:
     """All options of a listener are in one name space, so a new one must not hide an old one."""
-    own = ["framing", "topic", "name", *option_names(ListenerOptions), *option_names(TopicOptions)]
+    options = [name for cls in (ListenerOptions, TlsOptions, TopicOptions) for name in option_names(cls)]
+    own = ["framing", "topic", "name", *options]
     for framing in FRAMING_NAMES:
         names = own + [option.name for option in framing_options(framing)]
         assert len(names) == len(set(names)), framing

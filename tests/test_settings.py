@@ -151,13 +151,16 @@ def test_each_option_can_be_written_everywhere(option: Option, file: Path) -> No
         "personal_channel": "true",
         "anonymous": "allow",
         "insecure": "yes",
+        "http_forwarded_from": "10.0.0.0/8",
+        "http_client_cert": "optional",
     }
     text = value.get(option.parameter, "500" if "soft" in option.parameter else "700")
+    beside = {"PORTCAST_HTTP_CERT": "a.pem"} if option.name in {"cert_key", "client_ca"} else {}
     file.write_text(f'[{option.section.table}]\n{option.name} = "{text}"')
     found = [
-        load_settings(file),
-        load_settings(None, {option.variable: text}),
-        load_settings(arguments={option.parameter: text}),
+        load_settings(file, beside),
+        load_settings(None, {option.variable: text, **beside}),
+        load_settings(environment=beside, arguments={option.parameter: text}),
     ]
     got = {getattr(getattr(settings, option.section.attribute), option.field.name) for settings in found}
     assert len(got) == 1

@@ -3,7 +3,7 @@
 from portcast.api_keys import ApiKey, Identity
 from portcast.centrifuge.messages import ConnectRequest, PublishRequest, RpcRequest, SendRequest, SubscribeRequest
 from portcast.centrifuge_options import CentrifugeOptions
-from portcast.config import GatewayOptions, HttpOptions, ListenerOptions, TopicOptions
+from portcast.config import GatewayOptions, HttpOptions, ListenerOptions, TlsOptions, TopicOptions
 from portcast.delivery import OutboxLimits
 from portcast.devices import CommandOptions, DeviceOptions, RedeliveryOptions
 from portcast.errors import (
@@ -44,8 +44,20 @@ from portcast.gateway import Gateway
 from portcast.handlers import DeviceRouter, PerConnection, in_thread
 from portcast.history import HistoryLimits
 from portcast.permissions import ChannelPermissions
+from portcast.proxy import ProxyHeader, ProxyTls
 from portcast.publication import Meta, Position, Publication
-from portcast.runtime import Connection, Device, DeviceProtocol, DeviceSettings, Store, by_field, by_type, one_at_a_time
+from portcast.runtime import (
+    Connection,
+    Device,
+    DeviceProtocol,
+    DeviceSettings,
+    PeerCertificate,
+    Store,
+    TlsInfo,
+    by_field,
+    by_type,
+    one_at_a_time,
+)
 from portcast.version import VERSION as __version__
 from portcast.web.sdk_access import Admission, Caller, Grant
 
@@ -95,10 +107,13 @@ __all__ = [
     "Meta",
     "MissingDependencyError",
     "OutboxLimits",
+    "PeerCertificate",
     "PerConnection",
     "PortcastError",
     "Position",
     "ProtocolUnknown",
+    "ProxyHeader",
+    "ProxyTls",
     "Publication",
     "PublishRequest",
     "RawFraming",
@@ -109,6 +124,8 @@ __all__ = [
     "Store",
     "SubscribeRequest",
     "TagError",
+    "TlsInfo",
+    "TlsOptions",
     "TopicError",
     "TopicOptions",
     "VarintFraming",

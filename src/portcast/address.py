@@ -1,5 +1,7 @@
 """Addresses as users write them: ``8001``, ``HOST:PORT``, ``tcp://HOST:PORT?key=value``, ``unix:///PATH?key=value``.
 
+A listener's may be ``tls://HOST:PORT?cert=…``; networks are written as ``10.0.0.0/8``.
+
 Nothing here looks a name up or opens a socket.
 """
 
@@ -7,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from posixpath import normpath
 from typing import Literal
@@ -20,17 +23,21 @@ class Address:
     """Where a listener or the HTTP server is bound.
 
     ``tcp://HOST:PORT`` (an IPv6 host in brackets) or ``unix:///absolute/path``. Port 0 lets the system choose.
+    ``is_tls`` makes it ``tls://HOST:PORT``, which is the same place.
     """
 
     scheme: Literal["tcp", "unix"]
     host: str = ""
     port: int = 0
     path: str = ""
+    is_tls: bool = False
 
     @property
     def url(self) -> str:
         """The address as a URL without options."""
-        return f"unix://{quote(self.path)}" if self.scheme == "unix" else f"tcp://{self.host_port}"
+        if self.scheme == "unix":
+            return f"unix://{quote(self.path)}"
+        return f"{'tls' if self.is_tls else 'tcp'}://{self.host_port}"
 
     @property
     def host_port(self) -> str:
@@ -97,6 +104,25 @@ def _covers(wide: str, narrow: str, is_dual_stack: bool) -> bool:
     return wide == narrow or (wide == "0.0.0.0" and not is_ipv6)  # noqa: S104 - compared, not bound
 
 
+def parse_networks(texts: Iterable[str], key: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    """Return networks such as ``10.0.0.0/8`` and ``2001:db8::/32``; an address alone is a network of one.
+
+    Args:
+        texts: what the user wrote.
+        key: what to name in the error.
+
+    Raises:
+        ConfigurationError: one is no network, or has bits behind its prefix.
+    """
+    networks = []
+    for text in texts:
+        try:
+            networks.append(ipaddress.ip_network(text))
+        except ValueError as error:
+            raise ConfigurationError(key, f"{text!r} is not a network ({error})", "write 10.0.0.0/8") from error
+    return tuple(networks)
+
+
 def parse_address(text: str, key: str | None = None) -> Address:
     """Return the address in ``PORT``, ``HOST:PORT``, ``tcp://HOST:PORT`` or ``unix:///PATH``.
 
@@ -113,7 +139,7 @@ def parse_address(text: str, key: str | None = None) -> Address:
     return address
 
 
-def _split_url(text: str, key: str) -> tuple[Address, str]:
+def _split_url(text: str, key: str, *, takes_tls: bool = False) -> tuple[Address, str]:
     if re.match(r"[0-9]+(\?|$)", text):
         text = f"tcp://127.0.0.1:{text}"
     elif "://" not in text.partition("?")[0]:
@@ -132,15 +158,18 @@ def _split_url(text: str, key: str) -> tuple[Address, str]:
         if parts.netloc or not path.startswith("/"):
             raise ConfigurationError(key, "a Unix socket needs an absolute path", "write unix:///run/portcast.sock")
         return Address("unix", path=path), parts.query
-    if parts.scheme != "tcp":
-        raise ConfigurationError(key, f"unknown scheme {parts.scheme!r}", "use tcp:// or unix://")
+    schemes = ("tcp", "tls") if takes_tls else ("tcp",)
+    if parts.scheme not in schemes:
+        use = ", ".join(f"{scheme}://" for scheme in schemes)
+        raise ConfigurationError(key, f"unknown scheme {parts.scheme!r}", f"use {use} or unix://")
     if port is None:
         raise ConfigurationError(key, "the port is missing", "write tcp://HOST:PORT, unix:///PATH or a port")
     if parts.path not in {"", "/"} or parts.username is not None:
         raise ConfigurationError(key, "only a host, a port and options are allowed", "write tcp://HOST:PORT?key=value")
     if parts.hostname == "*":
         raise ConfigurationError(key, "'*' is not a host", "0.0.0.0 is every IPv4 address, [::] every IPv6 address")
-    return Address("tcp", host=parts.hostname or "127.0.0.1", port=port), parts.query
+    is_tls = parts.scheme == "tls"
+    return Address("tcp", host=parts.hostname or "127.0.0.1", port=port, is_tls=is_tls), parts.query
 
 
 def parse_listen_url(text: str) -> tuple[Address, dict[str, str]]:
@@ -152,7 +181,7 @@ def parse_listen_url(text: str) -> tuple[Address, dict[str, str]]:
     Raises:
         ConfigurationError: the address is wrong, an option is written twice or has no value.
     """
-    address, query = _split_url(text, text)
+    address, query = _split_url(text, text, takes_tls=True)
     options: dict[str, str] = {}
     for pair in query.split("&") if query else ():
         name, equals, value = pair.partition("=")

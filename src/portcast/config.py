@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, fields
 from typing import Literal
 from urllib.parse import urlsplit
 
-from portcast.address import Address, parse_address, parse_listen_url
+from portcast.address import Address, parse_address, parse_listen_url, parse_networks
 from portcast.delivery import SlowConsumer
 from portcast.errors import ConfigurationError
 from portcast.option_values import (
@@ -44,6 +44,7 @@ __all__ = [
     "ListenerOptions",
     "LogOptions",
     "SlowConsumer",
+    "TlsOptions",
     "TopicOptions",
     "Value",
     "convert",
@@ -73,6 +74,65 @@ class _Checked:
             value = getattr(self, f.name)
             if isinstance(value, (int, float)):
                 check_range(f, value, f"{type(self).__name__}.{f.name}")
+
+
+@dataclass(frozen=True, slots=True)
+class TlsOptions(_Checked):
+    """TLS on one address, 1.2 and up; without a certificate there is none."""
+
+    cert: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "help": "PEM file with the certificate and those that lead to its authority; of several the one is shown "
+            "that has the name that the client asks for, the first to all others; none = no TLS"
+        },
+    )
+    cert_key: tuple[str, ...] = field(
+        default=(),
+        metadata={"help": "PEM file with the key of each certificate, not encrypted; none = it is in the same file"},
+    )
+    client_ca: str = field(
+        default="",
+        metadata={
+            "help": "PEM file with the authorities of clients, which then show a certificate; empty = nobody does"
+        },
+    )
+    client_cert: Literal["required", "optional"] = field(
+        default="required", metadata={"help": "with a client_ca, what happens to clients that have no certificate"}
+    )
+    handshake_timeout_s: float = field(
+        default=5.0, metadata={"help": "for the TLS handshake, absolute", "minimum": 0.1, "maximum": 3600}
+    )
+    shutdown_timeout_s: float = field(
+        default=3.0,
+        metadata={
+            "help": "for the peer to answer our end of TLS once all is sent, then abort; 0 = at once",
+            "minimum": 0,
+        },
+    )
+
+    @property
+    def is_enabled(self) -> bool:
+        """True if there is a certificate."""
+        return bool(self.cert)
+
+
+def check_tls(options: TlsOptions, key: str) -> None:
+    """Check that the options of TLS fit each other; the files are not looked at.
+
+    Args:
+        options: all of them.
+        key: what to name in errors, such as the URL or the TOML table.
+
+    Raises:
+        ConfigurationError: there are keys or authorities without a certificate, or not as many keys as certificates.
+    """
+    if not options.cert and (options.cert_key or options.client_ca):
+        raise ConfigurationError(key, "the certificate is missing", "add cert=FILE")
+    if options.cert_key and len(options.cert_key) != len(options.cert):
+        raise ConfigurationError(
+            key, f"{len(options.cert)} certificates and {len(options.cert_key)} keys", "name one key for each"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +191,16 @@ class ListenerOptions(_Checked):
             "because any web page can make a browser send one"
         },
     )
+    proxy: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "help": "networks of proxies, such as 10.0.0.0/8, or unix for a Unix socket: connections come from there "
+            "only and begin with a PROXY header; none = a header is data like any other"
+        },
+    )
+    proxy_timeout_s: float = field(
+        default=5.0, metadata={"help": "for the PROXY header, absolute", "minimum": 0.1, "maximum": 3600}
+    )
     inbox: int = field(
         default=64,
         metadata={"help": "frames that wait for the handler, then reading from the device stops", "minimum": 1},
@@ -139,6 +209,11 @@ class ListenerOptions(_Checked):
         default=65_536,
         metadata={"help": "bytes waiting to be sent to the device, then send() waits", "minimum": 1024},
     )
+
+    def __post_init__(self) -> None:
+        # By name: a dataclass with slots is a new class, which the zero-argument super() does not know.
+        _Checked.__post_init__(self)
+        parse_networks([one for one in self.proxy if one != "unix"], "ListenerOptions.proxy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +320,13 @@ class HttpOptions(_Checked):
             "minimum": 0,
         },
     )
+    forwarded_from: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "help": "networks of proxies, such as 10.0.0.0/8, whose X-Forwarded-For and -Proto are believed; "
+            "under `portcast serve` only"
+        },
+    )
     deflate: bool = field(
         default=False,
         metadata={
@@ -256,8 +338,8 @@ class HttpOptions(_Checked):
     ping_timeout_s: float = field(default=8.0, metadata={"help": "for the pong", "minimum": 0.1})
 
     def __post_init__(self) -> None:
-        # By name: a dataclass with slots is a new class, which the zero-argument super() does not know.
         _Checked.__post_init__(self)
+        parse_networks(self.forwarded_from, "HttpOptions.forwarded_from")
         for origin in self.allowed_origins:
             _check_origin(origin)
         for host in self.allowed_hosts:

@@ -69,6 +69,47 @@ class ListenerStopped:
     listener: ListenerName
 
 
+RefusalReason = Literal[
+    "proxy_untrusted",  # the listener takes connections of known proxies only
+    "proxy_malformed",  # what came is no PROXY header that we take
+    "proxy_timeout",  # no whole header in time
+    "tls_failed",  # no version or cipher in common, a client that does not trust us, no TLS at all
+    "tls_timeout",  # the handshake took too long
+    "client_certificate",  # none, of an unknown authority, or expired
+    "gone",  # the peer left before it was a connection
+    "crowded",  # too many at once had come as far; the oldest is given up
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionRefused:
+    """A socket was accepted and never became a connection, because of what came before the first frame."""
+
+    listener: str
+    """The listener's name; ``http`` for the HTTP side."""
+    peer: str
+    """As far as it was known: the address of the proxy, or of whom it spoke for."""
+    reason: RefusalReason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class CertificatesReloaded:
+    """Certificates were read anew; connections that are open keep theirs."""
+
+    listener: str
+    """The listener's name; ``http`` for the HTTP side."""
+
+
+@dataclass(frozen=True, slots=True)
+class CertificatesRefused:
+    """Certificates were to be read anew and cannot be used; those from before stay."""
+
+    listener: str
+    """The listener's name; ``http`` for the HTTP side."""
+    detail: str
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectionOpened:
     """A device connected."""
@@ -256,6 +297,9 @@ Event = (
     | ListenerPaused
     | ListenerResumed
     | ListenerStopped
+    | ConnectionRefused
+    | CertificatesReloaded
+    | CertificatesRefused
     | ConnectionOpened
     | ConnectionClosed
     | FrameRejected

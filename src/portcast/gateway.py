@@ -264,6 +264,17 @@ class Gateway(HookDeclarations, APIRouter):
         # One that raises keeps nothing from the others, and one may leave meanwhile.
         fan_out(*self._watchers)(event)
 
+    def reload_certificates(self) -> bool:
+        """Read the certificates of all TLS listeners anew, as happens by itself within ten seconds of a change.
+
+        Returns:
+            False if any cannot be used; those of its listener stay as they were, and an event says why.
+
+        Raises:
+            RuntimeError: the gateway is not running.
+        """
+        return self._running().reload_certificates()
+
     async def drain(self) -> None:
         """Stop in order (see `portcast.runtime.drain`); returns at once if nothing runs or it is over."""
         if self._node is not None:

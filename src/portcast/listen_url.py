@@ -1,13 +1,14 @@
 """What one listener is told: its address, framing, topic and limits, from a URL, a TOML table or Python keywords.
 
 All of a listener's options share one flat name space, so that ``tcp://0.0.0.0:8001?framing=lines&idle_timeout=1h``
-needs no prefixes: the framing's own options, `ListenerOptions`, `TopicOptions`, and ``framing``, ``topic``, ``name``.
+needs no prefixes: the framing's own options, `ListenerOptions`, `TlsOptions`, `TopicOptions`, and ``framing``,
+``topic``, ``name``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import PurePosixPath
 from typing import Any
@@ -15,8 +16,11 @@ from typing import Any
 from portcast.config import (
     Address,
     ListenerOptions,
+    TlsOptions,
     TopicOptions,
     Value,
+    check_tls,
+    default_of,
     from_options,
     option_names,
     parse_listen_url,
@@ -46,6 +50,7 @@ class ListenerConfig:
         options: limits and deadlines.
         topic_options: how the topic treats slow subscribers and what is kept of it; None: nothing was said here, so
             the topic's own options apply.
+        tls: what is shown to devices; without a certificate they speak plainly.
     """
 
     address: Address
@@ -54,6 +59,7 @@ class ListenerConfig:
     topic: str
     options: ListenerOptions
     topic_options: TopicOptions | None
+    tls: TlsOptions = field(default_factory=TlsOptions)
 
 
 def listener_from_url(
@@ -67,7 +73,7 @@ def listener_from_url(
     """Return the listener that a URL and keywords describe; ``8001`` alone is a whole URL.
 
     Args:
-        url: ``PORT``, ``tcp://HOST:PORT?key=value&…`` or ``unix:///PATH?key=value&…``.
+        url: ``PORT``, ``tcp://HOST:PORT?key=value&…``, the same with ``tls`` or ``unix:///PATH?key=value&…``.
         framing: a framing object, instead of the URL's ``framing`` and its options.
         topic: instead of the URL's.
         name: instead of the URL's.
@@ -165,7 +171,7 @@ def is_open(listener: ListenerConfig) -> bool:
 def _external(name: str) -> str:
     """Return the written name of an option that may be given by the name of its field."""
     short = name.removesuffix("_s")
-    return short if short in option_names(ListenerOptions) or short in option_names(TopicOptions) else name
+    return short if any(short in option_names(cls) for cls in (ListenerOptions, TlsOptions, TopicOptions)) else name
 
 
 def _listener(address: Address, values: Mapping[str, Any], key: str, framing: Framing | None) -> ListenerConfig:
@@ -173,20 +179,27 @@ def _listener(address: Address, values: Mapping[str, Any], key: str, framing: Fr
         raise ConfigurationError(key, "'framing' is given in the URL and beside it", "give it once")
     framing_name = str(values.get("framing", DEFAULT_FRAMING))
     framing_keys = _framing_keys(framing_name, key) if framing is None else []
-    listener_keys, topic_keys = option_names(ListenerOptions), option_names(TopicOptions)
+    listener_keys, tls_keys, topic_keys = map(option_names, (ListenerOptions, TlsOptions, TopicOptions))
+    known = [*_OWN, *listener_keys, *tls_keys, *topic_keys, *framing_keys]
+    lists = {*framing_keys, *(n for n, f in {**listener_keys, **tls_keys}.items() if isinstance(default_of(f), tuple))}
     for name, value in values.items():
-        if name not in {*_OWN, *framing_keys, *listener_keys, *topic_keys}:
-            raise unknown_option(key, name, dict.fromkeys([*_OWN, *listener_keys, *topic_keys, *framing_keys]))
-        if isinstance(value, (list, dict)) and name not in (*framing_keys, "device_tokens"):
+        if name not in known:
+            raise unknown_option(key, name, dict.fromkeys(known))
+        if isinstance(value, (list, dict)) and name not in lists:
             raise ConfigurationError(f"{key}: {name}", f"takes one value, not {value!r}")
     topic_values = _only(values, topic_keys)
+    tls = from_options(TlsOptions, _only(values, tls_keys), key)
+    check_tls(tls, key)
+    if address.is_tls and not tls.is_enabled:
+        raise ConfigurationError(key, "tls:// needs a certificate", "add cert=FILE")
     return ListenerConfig(
-        address,
+        replace(address, is_tls=tls.is_enabled and address.scheme == "tcp"),
         framing or _framing(framing_name, _only(values, framing_keys), key),
         _name(values, key),
         _topic(values, address, key),
         from_options(ListenerOptions, _only(values, listener_keys), key),
         from_options(TopicOptions, topic_values, key) if topic_values else None,
+        tls,
     )
 
 

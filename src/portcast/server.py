@@ -38,9 +38,9 @@ import uvicorn
 from portcast.config import Address, HttpOptions
 from portcast.errors import PortcastError
 from portcast.http_socket import BACKLOG, bind_http, http_error
-from portcast.runtime.limits import raise_descriptor_limit
+from portcast.runtime.limits import most_pending, raise_descriptor_limit
 from portcast.web.hosts import HostCheck, HostRule
-from portcast.web.http_deadlines import HttpDeadlines, http_protocol, most_pending
+from portcast.web.http_deadlines import HttpDeadlines, http_protocol
 from portcast.web.websocket_protocol import WebSocketProtocol
 
 Message = MutableMapping[str, Any]

@@ -26,7 +26,9 @@ from portcast.config import (
     GatewayOptions,
     HttpOptions,
     LogOptions,
+    TlsOptions,
     TopicOptions,
+    check_tls,
     convert,
     from_options,
     option_names,
@@ -83,6 +85,7 @@ class Settings:
         outbox: limits of each subscriber.
         history: what is kept of each topic.
         http_options: the HTTP side.
+        http_tls: what is shown to HTTP clients; without a certificate they speak plainly.
         log: what is logged.
         centrifuge: who may connect over the Centrifuge protocol.
         devices: takeover, unknown and announced devices, commands; for listeners that say who a device is.
@@ -99,6 +102,7 @@ class Settings:
     outbox: OutboxLimits = field(default_factory=OutboxLimits)
     history: HistoryLimits = field(default_factory=HistoryLimits)
     http_options: HttpOptions = field(default_factory=HttpOptions)
+    http_tls: TlsOptions = field(default_factory=TlsOptions)
     log: LogOptions = field(default_factory=LogOptions)
     centrifuge: CentrifugeOptions = field(default_factory=CentrifugeOptions)
     devices: DeviceSettings = field(default_factory=DeviceSettings)
@@ -132,6 +136,7 @@ class Section:
 SECTIONS = (
     Section("gateway", "gateway", GatewayOptions, ""),
     Section("http", "http_options", HttpOptions, "http_"),
+    Section("http", "http_tls", TlsOptions, "http_"),
     Section("outbox", "outbox", OutboxLimits, "outbox_"),
     Section("history", "history", HistoryLimits, "history_"),
     Section("log", "log", LogOptions, "log_"),
@@ -203,6 +208,7 @@ def load_settings(
     if listen:
         settings = replace(settings, listeners=tuple(listener_from_url(url) for url in listen))
     check_addresses(settings.listeners, settings.http)
+    check_tls(settings.http_tls, "[http]")
     check_devices_reach(settings.listeners, is_insecure=settings.centrifuge.insecure)
     check_reach(settings.http, settings.centrifuge, is_configured=settings.is_configured)
     _check_outbox(settings.outbox, partial(_place, document, str(file), environment or {}, arguments or {}))
@@ -268,6 +274,8 @@ def _with_document(settings: Settings, document: Mapping[str, Any], file: str) -
         key = f"{file}: [{section.table}]"
         if section.table == "http":
             table = _take_http_address(table, key, changes)
+            # The one table with two sections; its names have been checked.
+            table = {name: value for name, value in table.items() if name in option_names(section.cls)}
         changes[section.attribute] = from_options(
             section.cls, _table(table, key), key, getattr(settings, section.attribute)
         )
@@ -281,11 +289,11 @@ def _with_document(settings: Settings, document: Mapping[str, Any], file: str) -
     return replace(settings, **changes)
 
 
-def _take_http_address(table: object, key: str, changes: dict[str, Any]) -> object:
+def _take_http_address(table: object, key: str, changes: dict[str, Any]) -> Mapping[str, Any]:
     """Return the ``[http]`` table without its address; ``http = "HOST:PORT"`` is short for an address alone."""
     if not isinstance(table, Mapping):
         table = {"address": table}
-    known = {"address": None, **dict.fromkeys(option_names(HttpOptions))}
+    known = dict.fromkeys(["address", *option_names(HttpOptions), *option_names(TlsOptions)])
     for name in table:
         if name not in known:
             raise unknown_option(key, name, known)

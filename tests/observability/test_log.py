@@ -12,9 +12,12 @@ import pytest
 from portcast.config import LogOptions
 from portcast.errors import CodecError, OversizeFrameError
 from portcast.events import (
+    CertificatesRefused,
+    CertificatesReloaded,
     CloseReason,
     ConnectionClosed,
     ConnectionOpened,
+    ConnectionRefused,
     DeviceAttached,
     DeviceRejected,
     DrainFinished,
@@ -124,6 +127,10 @@ def test_values_with_spaces_are_quoted() -> None:
         (HistoryRestored("/s/history.state", 1, 2), "info"),
         (HistorySaved("/s/history.state", 1, 2), "info"),
         (HistoryNotKept("/s/history.state", "not_saved", "it cannot be written"), "warning"),
+        (ConnectionRefused(A, "192.0.2.7:5", "tls_failed", "http request"), "warning"),
+        (ConnectionRefused(A, "192.0.2.7:5", "gone", "it left during the handshake"), "info"),
+        (CertificatesRefused(A, "server.pem: cannot be read"), "warning"),
+        (CertificatesReloaded(A), "info"),
     ],
     ids=lambda value: type(value).__name__ if not isinstance(value, str) else value,
 )
@@ -194,6 +201,17 @@ def test_repeated_faults_are_held_back_and_counted() -> None:
         "warning repeated kind=connection_closed listener=tcp://127.0.0.1:8001 reason=oversize suppressed=100"
     )
     assert "reason=malformed" in log.lines[6]
+
+
+def test_strangers_that_leave_are_held_back_too() -> None:
+    """No fault, but anybody may do it as often as he likes: one line in five seconds says enough."""
+    log = Log()
+    for number in range(20):
+        log.emit(ConnectionRefused(A, f"192.0.2.7:{number}", "gone", "it left during the handshake"))
+    assert len(log.lines) == 5
+    log.clock.now += 6
+    log.emit(ConnectionOpened(ID, A, "p"))
+    assert "suppressed=15" in log.lines[5]
 
 
 def test_any_event_after_the_window_reports_what_was_held_back() -> None:

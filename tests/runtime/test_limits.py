@@ -5,7 +5,13 @@ import sys
 
 import pytest
 
-from portcast.runtime.limits import connection_budget, raise_descriptor_limit
+from portcast.runtime.limits import (
+    LEAST_PENDING,
+    MOST_PENDING,
+    connection_budget,
+    most_pending,
+    raise_descriptor_limit,
+)
 
 
 @pytest.mark.parametrize(
@@ -74,3 +80,9 @@ def test_the_limit_of_this_process() -> None:
     first = raise_descriptor_limit()
     assert raise_descriptor_limit() == first
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] in (first, resource.RLIM_INFINITY)
+
+
+@pytest.mark.parametrize(("descriptors", "most"), [(1 << 20, MOST_PENDING), (1024, 128), (256, LEAST_PENDING)])
+def test_few_descriptors_allow_few(descriptors: int, most: int) -> None:
+    """What is pending must not use up what health checks need."""
+    assert most_pending(descriptors) == most

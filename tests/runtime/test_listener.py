@@ -27,7 +27,7 @@ from portcast.events import (
 )
 from portcast.framing import CustomFraming, FrameDecoder
 from portcast.runtime import Listener, Registry
-from portcast.runtime.listener import ACCEPTS_PER_TICK, peer_name
+from portcast.runtime.listener import ACCEPTS_PER_TICK
 from portcast.testing.transport import MemoryTransport
 from runtime_kit import Device, Events, eventually, make_listener, recording, serving, turns
 
@@ -143,19 +143,6 @@ class TestLife:
                 await eventually(lambda: it.listener.statistics().accepted == 2 and len(it.registry) == 1)
                 await it.connected()
             assert not path.exists()
-
-    @pytest.mark.parametrize(
-        ("address", "name"),
-        [
-            (("192.0.2.7", 5), "192.0.2.7:5"),
-            (("2001:db8::7", 5, 0, 0), "[2001:db8::7]:5"),
-            ("", "unix"),
-            (b"\0abstract", "unix"),
-        ],
-    )
-    async def test_peers_have_names(self, address: object, name: str) -> None:
-        """As users write addresses."""
-        assert peer_name(address) == name
 
 
 class TestBudget:

@@ -12,7 +12,7 @@ import pytest
 from asgi_fakes import until
 from gateway_serving import Served, app_with, serving
 from portcast import Gateway
-from portcast.web.http_deadlines import LEAST_PENDING, MOST_PENDING, HttpDeadlines, http_protocol, most_pending
+from portcast.web.http_deadlines import HttpDeadlines, http_protocol
 
 pytestmark = pytest.mark.anyio
 
@@ -133,12 +133,6 @@ async def test_no_deadline() -> None:
         assert len(watch.pending) == 1
         one.close()
         other.close()
-
-
-@pytest.mark.parametrize(("descriptors", "most"), [(1 << 20, MOST_PENDING), (1024, 128), (256, LEAST_PENDING)])
-def test_few_descriptors_allow_few(descriptors: int, most: int) -> None:
-    """What is pending must not use up what health checks need."""
-    assert most_pending(descriptors) == most
 
 
 # Bodies

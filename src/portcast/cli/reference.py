@@ -19,7 +19,7 @@ from portcast.api_keys import ApiKey
 from portcast.cli.entry import portcast
 from portcast.cli.http_reference import COLUMNS, route_rows
 from portcast.cli.options import default_text, help_text, value_text
-from portcast.config import ListenerOptions, TopicOptions, default_of, option_names, type_of
+from portcast.config import ListenerOptions, TlsOptions, TopicOptions, default_of, option_names, type_of
 from portcast.framing import FRAMING_NAMES, FramingOption, framing_options
 from portcast.framing.describe import bytes_text
 from portcast.framing.registry import CLASSES, PRESETS
@@ -35,6 +35,7 @@ def generated_parts() -> dict[str, str]:
     """Return every part by its name, each ending in a line break."""
     parts = {
         "listener": _plain_table(ListenerOptions),
+        "tls": _plain_table(TlsOptions),
         "topic": _plain_table(TopicOptions),
         "permissions": _plain_table(ChannelPermissions),
         "keys": _plain_table(ApiKey),

@@ -12,7 +12,7 @@ from typing import Protocol
 from portcast import __version__
 from portcast.api_keys import ApiKey
 from portcast.cli.options import shown_text, value_text
-from portcast.config import Address, ListenerOptions, TopicOptions, default_of, option_names
+from portcast.config import Address, ListenerOptions, TlsOptions, TopicOptions, default_of, option_names
 from portcast.framing import Framing, describe
 from portcast.listen_url import ListenerConfig
 from portcast.observability import escape
@@ -171,12 +171,14 @@ def _listener_rows(listener: ListenerConfig) -> Iterator[tuple[str, str, bool]]:
     yield "framing", describe(listener.framing), False
     yield "topic", listener.topic, False
     yield from _dataclass_rows(listener.options)
+    if listener.tls.is_enabled:
+        yield from _dataclass_rows(listener.tls)
     if listener.topic_options is not None:
         yield from _dataclass_rows(listener.topic_options)
 
 
 def _dataclass_rows(
-    options: ListenerOptions | TopicOptions | ChannelPermissions | ApiKey,
+    options: ListenerOptions | TlsOptions | TopicOptions | ChannelPermissions | ApiKey,
 ) -> Iterator[tuple[str, str, bool]]:
     for name, f in option_names(type(options)).items():
         value = getattr(options, f.name)

@@ -26,7 +26,9 @@ from typing import TextIO
 
 from portcast.config import LogOptions
 from portcast.events import (
+    CertificatesRefused,
     ConnectionClosed,
+    ConnectionRefused,
     CredentialsRefused,
     DeviceRejected,
     DrainFinished,
@@ -107,7 +109,9 @@ class LogEvents:
             now = self._clock()
             if now >= self._next_sweep:
                 self._sweep(now)
-            if level < logging.WARNING or self._is_due(event, now):
+            # Strangers may come in any number, and those that leave are no fault.
+            is_limited = level >= logging.WARNING or isinstance(event, ConnectionRefused)
+            if not is_limited or self._is_due(event, now):
                 self._write(level, event)
         if isinstance(event, DrainFinished):
             self._sweep(float("inf"))
@@ -162,8 +166,13 @@ class LogEvents:
 def _level(event: Event) -> int:
     if isinstance(event, (HandlerFailed, HandlerAbandoned)):
         return logging.ERROR
-    if isinstance(event, (CredentialsRefused, DeviceRejected, FrameRejected, SubscriberDemoted, HistoryNotKept)):
+    if isinstance(
+        event,
+        (CertificatesRefused, CredentialsRefused, DeviceRejected, FrameRejected, SubscriberDemoted, HistoryNotKept),
+    ):
         return logging.WARNING
+    if isinstance(event, ConnectionRefused):
+        return logging.INFO if event.reason == "gone" else logging.WARNING
     if isinstance(event, ListenerPaused):
         return logging.INFO if event.reason == "suspended" else logging.WARNING
     if isinstance(event, SubscriberSlow):

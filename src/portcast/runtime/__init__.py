@@ -21,6 +21,7 @@ from portcast.runtime.session import Handler, Session
 from portcast.runtime.store import Store
 from portcast.runtime.subscriber import CLOSE_RESTART, CLOSE_SHUTDOWN, CLOSE_SLOW, Follower, Subscriber
 from portcast.runtime.surroundings import Placement, Surroundings, surroundings
+from portcast.runtime.tls_peer import PeerCertificate, TlsInfo
 
 __all__ = [
     "CLOSE_RESTART",
@@ -45,6 +46,7 @@ __all__ = [
     "ListenerStatistics",
     "Lookup",
     "Node",
+    "PeerCertificate",
     "Placement",
     "Registry",
     "RelayConsumer",
@@ -54,6 +56,7 @@ __all__ = [
     "Store",
     "Subscriber",
     "Surroundings",
+    "TlsInfo",
     "abort_all",
     "by_field",
     "by_type",

@@ -33,8 +33,10 @@ from portcast.types import ConnectionId
 
 if TYPE_CHECKING:
     from portcast.framing import FrameDecoder
+    from portcast.proxy import ProxyHeader
     from portcast.runtime.device import Device
     from portcast.runtime.listener import Listener
+    from portcast.runtime.tls_peer import PeerCertificate, TlsInfo
 
 # 48 bits, counted up from a random start: unique in a process, unlikely to meet another's in a log.
 _ids = count(SystemRandom().randrange(1 << 47))
@@ -58,6 +60,8 @@ class Connection(Output):
         frames: frames received so far.
         bytes_received: bytes received so far.
         bytes_sent: bytes handed to the transport so far.
+        tls: how it is encrypted; None if it is not. What a proxy took off is in ``proxy.tls``.
+        proxy: what the proxy in front of us said of it; None without one.
         received_at: when something was received last, or reading began again after a pause; monotonic seconds.
         is_admitted: False until the device has shown who it is, where its listener asks.
         is_made: True once it has a transport, which then tells of its end.
@@ -84,18 +88,24 @@ class Connection(Output):
         "is_admitted",
         "is_made",
         "opened_at",
+        "proxy",
         "received_at",
+        "tls",
     )
 
     _consumer: Consumer
 
-    def __init__(self, listener: Listener, peer: str) -> None:
+    def __init__(
+        self, listener: Listener, peer: str, *, tls: TlsInfo | None = None, proxy: ProxyHeader | None = None
+    ) -> None:
         self.id = ConnectionId(f"{next(_ids):012x}")
         self._listener = listener
         self._peer = peer
         self._decoder: FrameDecoder = listener.framing.decoder()
         self._state: dict[str, Any] | None = None
         self.device: Device | None = None
+        self.tls = tls
+        self.proxy = proxy
         # Progress, for deadlines and counters.
         self.opened_at = self.received_at = listener.now()
         self.frames = 0
@@ -122,8 +132,16 @@ class Connection(Output):
 
     @property
     def peer(self) -> str:
-        """The device's address: ``192.0.2.7:50123``, ``[2001:db8::7]:50123``, or ``unix`` for a Unix socket."""
+        """The device's address: ``192.0.2.7:50123``, ``[2001:db8::7]:50123``, or ``unix`` for a Unix socket.
+
+        Where a trusted proxy says for whom it connects, that address and not the proxy's.
+        """
         return self._peer
+
+    @property
+    def peer_certificate(self) -> PeerCertificate | None:
+        """The certificate that the device has shown, verified against the listener's ``client_ca``; None if none."""
+        return self.tls.peer_certificate if self.tls is not None else None
 
     @property
     def state(self) -> dict[str, Any]:

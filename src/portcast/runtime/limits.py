@@ -8,6 +8,12 @@ MOST_CONNECTIONS = 10_000
 """Cap of the automatic budget; a user who needs more says so."""
 RESERVE = 256
 """Descriptors kept for the HTTP side, logs, brokers and files."""
+MOST_PENDING = 2048
+"""Sockets at a time of which nothing is known yet, so many as the backlog of HTTP holds: a crowd that comes back in one
+turn of the loop must not push itself out."""
+PENDING_SHARE = 8
+"""Of few sockets only every eighth may be pending."""
+LEAST_PENDING = 64
 
 
 def raise_descriptor_limit() -> int:
@@ -39,3 +45,8 @@ def connection_budget(descriptors: int, wanted: int = 0) -> int:
     """
     possible = max(16, descriptors * 8 // 10 - RESERVE)
     return min(possible, wanted or MOST_CONNECTIONS)
+
+
+def most_pending(sockets: int) -> int:
+    """Return how many sockets may be pending (no whole request head, no handshake yet) where so many may be open."""
+    return max(LEAST_PENDING, min(MOST_PENDING, sockets // PENDING_SHARE))

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from portcast.address import Address
-from portcast.config import ListenerOptions
+from portcast.config import ListenerOptions, TlsOptions
 from portcast.events import (
     ConnectionClosed,
     ConnectionOpened,
@@ -33,11 +33,16 @@ from portcast.events import (
     ListenerResumed,
     ListenerStarted,
     ListenerStopped,
+    RefusalReason,
 )
 from portcast.framing import Framing, describe
 from portcast.runtime.bind import bound_socket, close_listening
+from portcast.runtime.certificates import Certificates
 from portcast.runtime.connection import Connection
 from portcast.runtime.consumer import Consumer
+from portcast.runtime.entrance import Arrival, Entrance
+from portcast.runtime.limits import most_pending
+from portcast.runtime.peers import peer_name
 from portcast.runtime.registry import Registry
 from portcast.types import ListenerName
 
@@ -65,8 +70,8 @@ class ListenerStatistics:
         frames: frames received since start, those of open connections included.
         bytes_received: bytes received since start.
         bytes_sent: bytes sent since start.
-        errors: connections that ended for a reason that is a fault, by reason; ``accept``: sockets that never became
-            a connection.
+        errors: connections that ended for a reason that is a fault, by reason, and sockets that never became one, by
+            `portcast.events.RefusalReason` or ``accept``.
     """
 
     connections: int
@@ -96,6 +101,7 @@ class Listener:
         registry: Registry,
         now: Callable[[], float],
         emit: Emit,
+        tls: TlsOptions | None = None,
         has_socket: bool = True,
     ) -> None:
         """Prepare a listener; nothing is bound yet.
@@ -110,6 +116,7 @@ class Listener:
             registry: knows all connections of the process.
             now: monotonic seconds.
             emit: takes what happens.
+            tls: what is shown to devices; they speak plainly if None or without a certificate.
             has_socket: False: nothing is bound, connections come from `adopt` alone.
         """
         self._has_own_name = name is not None
@@ -124,7 +131,11 @@ class Listener:
         self._make_consumer = make_consumer
         self._registry = registry
         self._emit = emit
+        self._tls = tls if tls is not None and tls.is_enabled else None
         self._has_socket = has_socket
+        self.certificates: Certificates | None = None
+        """Of TLS, once it is bound."""
+        self._entrance: Entrance | None = None
         self._socket: socket.socket | None = None
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
@@ -142,6 +153,7 @@ class Listener:
 
         Raises:
             ListenError: the address cannot be bound; it says why and what to do.
+            ConfigurationError: a file of TLS cannot be used.
         """
         if self._has_socket:
             self._bind()
@@ -153,6 +165,19 @@ class Listener:
             self.address = self.address.with_port(sock.getsockname()[1])
             if not self._has_own_name:
                 self.name = ListenerName(self.address.url)
+        if self._tls is not None:
+            self.certificates = Certificates(self._tls, self.name, self._emit)
+        if self._tls is not None or self.options.proxy:
+            self._entrance = Entrance(
+                owner=self.name,
+                options=self.options,
+                certificates=self.certificates,
+                most=most_pending(self._registry.max_connections),
+                clock=self._registry.clock,
+                emit=self._emit,
+                enter=self._enter,
+                left=self._left,
+            )
 
     def start(self) -> None:
         """Begin to accept."""
@@ -184,6 +209,8 @@ class Listener:
             if task is not None:
                 await asyncio.wait([task])
         finally:
+            if self._entrance is not None:
+                self._entrance.close()
             sock, self._socket = self._socket, None
             if sock is not None:
                 close_listening(sock, self.address)
@@ -209,9 +236,14 @@ class Listener:
     # Accepting
 
     @property
+    def _taken(self) -> int:
+        """How many connections there are, or may be in a moment."""
+        return len(self._open) + (len(self._entrance) if self._entrance is not None else 0)
+
+    @property
     def _has_room(self) -> bool:
         limit = self.options.max_connections
-        return self._registry.has_room and (not limit or len(self._open) < limit)
+        return self._registry.has_room and (not limit or self._taken < limit)
 
     def _look_for_room(self) -> None:
         if self.state == "paused" and self._pause_timer is None and self._has_room:
@@ -255,7 +287,7 @@ class Listener:
         limit = self.options.max_connections
         accepted: list[tuple[socket.socket, object]] = []
         while len(accepted) < ACCEPTS_PER_TICK and self._registry.has_room:
-            if limit and len(self._open) + len(accepted) >= limit:
+            if limit and self._taken + len(accepted) >= limit:
                 break
             try:
                 one, peer = sock.accept()
@@ -283,16 +315,30 @@ class Listener:
 
     async def _connect(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, peer: object) -> None:
         self._accepted += 1
-        connection: Connection | None = None
+        protocol: Connection | Arrival | None = None
         try:
-            connection = Connection(self, peer_name(peer))
-            protocol = connection
-            await loop.connect_accepted_socket(lambda: protocol, sock)
+            made = protocol = (
+                self._entrance.arrive(peer) if self._entrance is not None else Connection(self, peer_name(peer))
+            )
+            await loop.connect_accepted_socket(lambda: made, sock)
         except Exception:  # noqa: BLE001 - the peer is gone already, or a user's framing raised: one socket's failure
             self._errors["accept"] += 1
-            if connection is None or not connection.is_made:
+            if protocol is None or not protocol.is_made:
                 sock.close()
                 self._registry.socket_closed()
+
+    def _enter(self, arrival: Arrival) -> Connection | None:
+        """Make a connection of a socket that has come through the entrance."""
+        try:
+            return Connection(self, arrival.peer, tls=arrival.tls, proxy=arrival.proxy)
+        except Exception:  # noqa: BLE001 - a user's framing raised
+            self._errors["accept"] += 1
+            return None
+
+    def _left(self, reason: RefusalReason | None) -> None:
+        if reason is not None:
+            self._errors[reason] += 1
+        self._registry.socket_closed()
 
     def adopt(self, transport: asyncio.Transport, peer: str) -> Connection:
         """Return a new connection over a transport that did not come through the socket, as from a test's memory.
@@ -339,11 +385,3 @@ class Listener:
         self._registry.forget(connection)
         self._emit(event)
         self._look_for_room()
-
-
-def peer_name(address: object) -> str:
-    """Return what `socket.accept` gave as address in the form of `Connection.peer`."""
-    if isinstance(address, tuple) and len(address) >= 2:
-        host, port = address[0], address[1]
-        return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
-    return "unix"

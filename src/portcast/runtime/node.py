@@ -15,6 +15,7 @@ from portcast.events import Emit
 from portcast.listen_url import ListenerConfig
 from portcast.publication import Meta, Position
 from portcast.runtime.authentication import Authenticate, Gate
+from portcast.runtime.certificates import CertificateWatch
 from portcast.runtime.connection import Connection
 from portcast.runtime.consumer import Consumer
 from portcast.runtime.device_directory import make_directory
@@ -89,10 +90,11 @@ class Node:
     ) -> None:
         """Build a node on the running loop; nothing is bound yet."""
         self._surroundings = surroundings or Surroundings()
-        clock = self._surroundings.clock or asyncio.get_running_loop()
+        clock = self._clock = self._surroundings.clock or asyncio.get_running_loop()
         self._options = options
         self._emit = emit
         self._now = clock.time
+        self._watch: CertificateWatch | None = None
         self._drain: asyncio.Task[None] | None = None
         self._orderly: asyncio.Task[None] | None = None
         self.state: NodeState = "starting"
@@ -130,6 +132,7 @@ class Node:
             registry=self.registry,
             now=self._now,
             emit=self._emit,
+            tls=config.tls,
         )
 
     def _consumer_factory(self, plan: ListenerPlan) -> Callable[[Connection], Consumer]:
@@ -192,6 +195,7 @@ class Node:
 
         Raises:
             ListenError: an address cannot be bound; none is left bound then.
+            ConfigurationError: a file of TLS cannot be used.
         """
         try:
             for listener in self.listeners:
@@ -203,7 +207,13 @@ class Node:
             raise
         for listener in self.listeners:
             listener.start()
+        self._watch = CertificateWatch([one for it in self.listeners if (one := it.certificates)], self._clock)
         self.state = "ready"
+
+    def reload_certificates(self) -> bool:
+        """Read the certificates of all listeners anew; return False if any cannot be used and stays as it was."""
+        results = [it.certificates.reload() for it in self.listeners if it.certificates is not None]
+        return all(results)
 
     async def drain(self) -> None:
         """Stop in order (see `portcast.runtime.drain`); a second call waits for the first.
@@ -244,6 +254,8 @@ class Node:
             await asyncio.wait([self._drain])
             raise
         finally:
+            if self._watch is not None:
+                self._watch.close()
             self.devices.commands.close()
             await self.broker.stop()
             self.state = "stopped"

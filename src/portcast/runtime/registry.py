@@ -24,7 +24,7 @@ class Registry:
     """
 
     def __init__(self, clock: Clock, *, max_connections: int, tick_s: float = 1.0) -> None:
-        self._clock = clock
+        self.clock = clock
         self._tick_s = tick_s
         self.max_connections = max_connections
         self.sockets = 0
@@ -58,7 +58,7 @@ class Registry:
         """Note a new connection."""
         self._connections[connection.id] = connection
         if self._timer is None:
-            self._timer = self._clock.call_at(self._clock.time() + self._tick_s, self._tick)
+            self._timer = self.clock.call_at(self.clock.time() + self._tick_s, self._tick)
 
     def socket_opened(self) -> None:
         """Note an accepted socket, before it is a connection."""
@@ -86,11 +86,11 @@ class Registry:
 
     def _tick(self) -> None:
         self._timer = None
-        now = self._clock.time()
+        now = self.clock.time()
         for connection in list(self._connections.values()):
             connection.check_deadlines(now)
         if self._connections:
-            self._timer = self._clock.call_at(now + self._tick_s, self._tick)
+            self._timer = self.clock.call_at(now + self._tick_s, self._tick)
 
     def close(self) -> None:
         """Stop the ticker."""

@@ -28,20 +28,8 @@ from typing import cast
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-MOST_PENDING = 2048
-"""Pending connections at a time, so many as the backlog holds: a crowd that comes back in one turn of the loop,
-each with its head under way, must not push itself out."""
-PENDING_SHARE = 8
-"""Of a process with few descriptors only every eighth may be pending."""
-LEAST_PENDING = 64
-
 TIMEOUT_ANSWER = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 """RFC 9110 §15.5.9. A connection on which nothing was ever sent is closed without: browsers open some in advance."""
-
-
-def most_pending(descriptors: int) -> int:
-    """Return how many connections may be pending in a process that may have so many descriptors."""
-    return max(LEAST_PENDING, min(MOST_PENDING, descriptors // PENDING_SHARE))
 
 
 class _Line:
