@@ -14,9 +14,10 @@ from fastapi import FastAPI
 
 from portcast import Gateway, OutboxLimits, server
 from portcast.address import Address
-from portcast.config import HttpOptions
+from portcast.config import HttpOptions, TlsOptions
 from portcast.delivery import Batch
 from portcast.events import Event, SubscriberClosed
+from portcast.http_tls import HttpTls
 from portcast.runtime import Subscriber
 from portcast.web.websocket_protocol import WebSocketProtocol
 
@@ -86,10 +87,9 @@ def main(loop: str, certificate: str = "", key: str = "") -> None:
     """Serve as ``portcast serve`` does, on a given loop and with TLS if there is a certificate."""
     config_of = server.server_config
 
-    def changed(app: server.AsgiApp, options: HttpOptions) -> uvicorn.Config:
-        config = config_of(app, options)
+    def changed(app: server.AsgiApp, options: HttpOptions, tls: HttpTls | None = None) -> uvicorn.Config:
+        config = config_of(app, options, tls)
         config.loop, config.ws = loop, Watched
-        config.ssl_certfile, config.ssl_keyfile = certificate or None, key or None
         return config
 
     server.server_config = changed
@@ -97,6 +97,7 @@ def main(loop: str, certificate: str = "", key: str = "") -> None:
         app,
         gateway,
         http=Address("tcp", "127.0.0.1", 0),
+        tls=HttpTls(TlsOptions(cert=(certificate,), cert_key=(key,)), gateway.emit) if certificate else None,
         on_ready=lambda address: print(address.port, gateway.listeners[0].address.port, flush=True),
     )
 

@@ -39,7 +39,10 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ),  # the design's "1+": may see the pure packages' options
     ("runtime", "brokers"),
     ("web", "handlers", "observability"),
-    ("gateway", "settings", "device_table", "server", "http_socket", "signals", "hooks", "posture"),
+    (
+        *("gateway", "settings", "device_table", "server", "http_socket", "http_tls", "hangup", "signals", "hooks"),
+        "posture",
+    ),
     ("cli", "dashboard", "testing"),
     ("portcast",),  # the root re-exports
 )

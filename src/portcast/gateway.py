@@ -69,6 +69,9 @@ class Gateway(HookDeclarations, APIRouter):
 
     Its listeners live in the lifespan of the app that includes it: they accept before the first HTTP request is
     served and are drained when the app stops.
+
+    Attributes:
+        emit: takes an event of what runs beside it, such as its HTTP server, to be logged and told as its own.
     """
 
     def __init__(
@@ -122,7 +125,7 @@ class Gateway(HookDeclarations, APIRouter):
         self._history = history or HistoryLimits()
         self._device_settings = devices or DeviceSettings()
         self._watchers = [on_event] if on_event is not None else []
-        self._emit = fan_out(LogEvents(), self._tell_watchers)
+        self.emit: Emit = fan_out(LogEvents(), self._tell_watchers)
         self._user_lifespan = lifespan
         self._node: Node | None = None
         self._rules: Rules | None = None
@@ -132,9 +135,9 @@ class Gateway(HookDeclarations, APIRouter):
         self._add_ways_in(http, has_page=has_page)
 
     def _add_ways_in(self, http: HttpOptions, *, has_page: bool) -> None:
-        access = HttpAccess(lambda: self._access, http.allowed_origins, is_guarded=self._is_guarded, emit=self._emit)
+        access = HttpAccess(lambda: self._access, http.allowed_origins, is_guarded=self._is_guarded, emit=self.emit)
         add_routes(self, self._running, access, http, version=VERSION, has_page=has_page)
-        add_sdk_routes(self, self._running, lambda: self._access, session_options(VERSION, http), http, self._emit)
+        add_sdk_routes(self, self._running, lambda: self._access, session_options(VERSION, http), http, self.emit)
 
     # Declaring
 
@@ -330,7 +333,7 @@ class Gateway(HookDeclarations, APIRouter):
         basis = Basis(
             self._centrifuge,
             self._permissions,
-            self._compiled_hooks({Gateway: self, Store: self.store}, overrides, self._emit),
+            self._compiled_hooks({Gateway: self, Store: self.store}, overrides, self.emit),
             is_retained=lambda topic: topics.history_of(topic).is_enabled,
             keys=KeyTable(self._keys, os.environ),
             is_guarded=self._is_guarded,
@@ -357,14 +360,14 @@ class Gateway(HookDeclarations, APIRouter):
             options=self._options,
             outbox=self._outbox,
             topics=topics,
-            emit=self._emit,
+            emit=self.emit,
             devices=self._device_settings,
             surroundings=surroundings.get(Surroundings()),
         )
 
     def _state_file(self) -> StateFile | None:
         directory = self._options.state_dir
-        return StateFile(directory, self._history, self._emit) if directory else None
+        return StateFile(directory, self._history, self.emit) if directory else None
 
     def _plan(self, declaration: Declaration, overrides: Overrides) -> ListenerPlan:
         config = declaration.config

@@ -10,6 +10,7 @@ What uvicorn does differently by itself, and why we do not:
   (`portcast.web.http_deadlines`).
 * It raises the signal again at the end, so that the status is -15. Here an orderly stop ends with status 0.
 * It logs a traceback when the lifespan fails. Here the error is raised to the caller of `serve`.
+* It leaves TLS to the event loop. Here it is `portcast.http_tls`, and SIGHUP reads certificates anew.
 
 States of the stop: running → draining (first signal) → closing (drain done) → ended. A second signal while it drains,
 or the deadline, jumps to ended; once the drain is done everything is delivered, and further signals change nothing.
@@ -28,16 +29,18 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from types import FrameType
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, cast
 
 import uvicorn
 
 from portcast.config import Address, HttpOptions
 from portcast.errors import PortcastError
+from portcast.hangup import Hangup
 from portcast.http_socket import BACKLOG, bind_http, http_error
+from portcast.http_tls import HttpTls, reload_all
 from portcast.runtime.limits import most_pending, raise_descriptor_limit
 from portcast.web.hosts import HostCheck, HostRule
 from portcast.web.http_deadlines import HttpDeadlines, http_protocol
@@ -47,7 +50,7 @@ Message = MutableMapping[str, Any]
 AsgiApp = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()))
-"""What begins the stop. SIGHUP is a terminal that was closed; ``nohup`` has it ignored, and so do we then."""
+"""What begins the stop. SIGHUP may be no stop (`portcast.hangup`); ``nohup`` has it ignored, and so do we then."""
 
 ONE_SIGNAL_S = 0.2
 """The same signal again within this time is the same stop: a supervisor, a shell and ``make`` may each send one."""
@@ -75,7 +78,11 @@ class DrainingServer(uvicorn.Server):
     Attributes:
         stopped_by: the signal that began the stop; None if none did.
         is_forced: a second signal came while it drained.
+        tls: of its sockets; None if HTTP is spoken plainly.
+        reload: what SIGHUP asks for; None: it begins the stop.
     """
+
+    _loop: asyncio.AbstractEventLoop
 
     drains_gateway = True
     """A gateway that finds the signal handler of such a server in place need not install its own."""
@@ -92,9 +99,15 @@ class DrainingServer(uvicorn.Server):
         self._drain_timeout_s = drain_timeout_s
         self._on_ready = on_ready
         self._on_forced: Callable[[], object] = lambda: None
+        self.tls: HttpTls | None = None
+        self.reload: Callable[[], object] | None = None
+        self._hangup = Hangup()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin the stop, or end it at once while it drains. Runs as a signal handler."""
+        if self.reload is not None and sig == getattr(signal, "SIGHUP", None) and not self._hangup.is_for_terminal:
+            self._loop.call_soon_threadsafe(self.reload)
+            return
         now = time.monotonic()
         if self.stopped_by is None:
             self.stopped_by, self._stopped_at = sig, now
@@ -117,7 +130,7 @@ class DrainingServer(uvicorn.Server):
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until told to stop; a second signal cancels whatever part of that is running."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None
         # A signal handler may only leave word with the loop.
@@ -144,6 +157,8 @@ class DrainingServer(uvicorn.Server):
         # A gateway chains itself before the handlers it finds, for servers that do not know of it. Here that would
         # make of the second signal, for us, the first.
         self._take_signals()
+        if self.tls is not None:
+            self.tls.watch()
         if not self.should_exit:
             self._on_ready()
 
@@ -159,6 +174,8 @@ class DrainingServer(uvicorn.Server):
             _logger.error("drain did not end in time drain_timeout=%g", self._drain_timeout_s)
         except Exception:
             _logger.exception("drain failed")
+        if self.tls is not None:
+            self.tls.close()
         left = max(CLOSING_S, self._drain_timeout_s - (time.monotonic() - begun))
         self.config.timeout_graceful_shutdown = max(1, int(left))
         try:
@@ -218,21 +235,24 @@ class _UvicornFilter(logging.Filter):
         return record.levelno < logging.ERROR or (self._server.started and not self._server.is_forced)
 
 
-def server_config(app: AsgiApp, options: HttpOptions) -> uvicorn.Config:
+def server_config(app: AsgiApp, options: HttpOptions, tls: HttpTls | None = None) -> uvicorn.Config:
     """Return uvicorn's configuration for our way of serving ``app``."""
     most = most_pending(raise_descriptor_limit())
-    deadlines = HttpDeadlines(options.request_timeout_s, options.write_timeout_s, most)
+    protocol = http_protocol(HttpDeadlines(options.request_timeout_s, options.write_timeout_s, most))
     return uvicorn.Config(
         app,
-        # The one HTTP implementation and the one WebSocket implementation that we test with.
-        http=http_protocol(deadlines),
+        # The one HTTP implementation and the one WebSocket implementation that we test with. It asks for a class and
+        # calls it.
+        http=cast("type[asyncio.Protocol]", tls.around(protocol)) if tls is not None else protocol,
         ws=WebSocketProtocol,
         loop="auto",  # uvloop where it is installed
         lifespan="on",
         workers=1,  # otherwise WEB_CONCURRENCY decides
         log_config=None,
         access_log=False,
-        proxy_headers=False,  # nobody is trusted to say who the client is
+        # Nobody is trusted to say who the client is but those who are named; uvicorn itself trusts 127.0.0.1.
+        proxy_headers=bool(options.forwarded_from),
+        forwarded_allow_ips=list(options.forwarded_from),
         server_header=False,
         ws_max_size=options.max_message_bytes,
         ws_ping_interval=options.ping_interval_s,
@@ -250,6 +270,8 @@ def serve(
     *,
     http: Address,
     options: HttpOptions | None = None,
+    tls: HttpTls | None = None,
+    reload: Callable[[], object] | None = None,
     drain_timeout_s: float = 15.0,
     on_ready: Callable[[Address], None] | None = None,
     ends_process: bool = False,
@@ -263,6 +285,8 @@ def serve(
         gateway: what is drained.
         http: where to serve HTTP; port 0 lets the system choose.
         options: the HTTP side; the defaults if None.
+        tls: what is shown to HTTP clients; they speak plainly if None.
+        reload: reads other certificates anew on SIGHUP; if there are none, here and in ``tls``, that begins the stop.
         drain_timeout_s: from the signal to the end, in seconds; 0 stops without waiting for anybody.
         on_ready: called once with the HTTP address, when listeners and HTTP accept.
         ends_process: leave the signal handlers in place, which by then do nothing; for a process that ends at once.
@@ -280,30 +304,38 @@ def serve(
     options = options or HttpOptions()
     rule = HostRule(options.allowed_hosts, is_loopback=address.is_loopback)
     watch = _LifespanWatch(HostCheck(app, rule), partial(_listen, bound, address))
-    config = server_config(watch, options)
-    server = DrainingServer(
-        config, gateway, drain_timeout_s, (lambda: on_ready(address)) if on_ready else (lambda: None)
-    )
+    config = server_config(watch, options, tls)
+    ready = partial(on_ready, address) if on_ready else lambda: None
+    server = DrainingServer(config, gateway, drain_timeout_s, ready)
+    server.tls, server.reload = tls, reload_all(tls, reload)
     start_filter = _UvicornFilter(server)
     uvicorn_logger = logging.getLogger("uvicorn.error")
     uvicorn_logger.addFilter(start_filter)
-    before = {sig: signal.getsignal(sig) for sig in SIGNALS}
     try:
-        _run(server, bound)
+        with nullcontext() if ends_process else _handlers_restored():
+            _run(server, bound)
     except SystemExit:
         # uvicorn's way to say that the lifespan failed.
         raise (watch.error or PortcastError("the application's lifespan failed to start")) from None
     finally:
         uvicorn_logger.removeFilter(start_filter)
         bound.close()
-        if not ends_process and threading.current_thread() is threading.main_thread():
-            for sig, handler in before.items():
-                if handler is not None:  # one that was not installed from Python
-                    signal.signal(sig, handler)
     if server.is_forced:
         _logger.warning("stopped at once by a second signal")
         return 128 + (server.stopped_by or 0)
     return 0
+
+
+@contextmanager
+def _handlers_restored() -> Iterator[None]:
+    before = {sig: signal.getsignal(sig) for sig in SIGNALS}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for sig, handler in before.items():
+                if handler is not None:  # one that was not installed from Python
+                    signal.signal(sig, handler)
 
 
 def _listen(bound: socket.socket, address: Address) -> None:

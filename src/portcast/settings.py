@@ -207,6 +207,7 @@ def load_settings(
         settings = replace(settings, http=_http_address(http, "--http"))
     if listen:
         settings = replace(settings, listeners=tuple(listener_from_url(url) for url in listen))
+    settings = replace(settings, http=replace(settings.http, is_tls=settings.http_tls.is_enabled))
     check_addresses(settings.listeners, settings.http)
     check_tls(settings.http_tls, "[http]")
     check_devices_reach(settings.listeners, is_insecure=settings.centrifuge.insecure)

@@ -67,17 +67,21 @@ def run(settings: Settings) -> None:
     from fastapi import FastAPI
 
     from portcast import server
+    from portcast.http_tls import HttpTls
 
     configure_logging(settings.log)
     gateway = make_gateway(settings)
     # The pages at /docs and /redoc load their scripts from other sites, and ours must work without.
     app = FastAPI(title="Portcast", version=__version__, docs_url=None, redoc_url=None)
     app.include_router(gateway)
+    has_tls = settings.http_tls.is_enabled or any(listener.tls.is_enabled for listener in settings.listeners)
     status = server.serve(
         app,
         gateway,
         http=settings.http,
         options=settings.http_options,
+        tls=HttpTls.of(settings.http_tls, gateway.emit),
+        reload=(lambda: gateway.is_running and gateway.reload_certificates()) if has_tls else None,
         drain_timeout_s=settings.gateway.drain_timeout_s,
         on_ready=lambda http: announce(settings, gateway, http),
         ends_process=True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -70,10 +70,9 @@ def start_block(http: Address, listeners: Sequence[ListenerView], limits: Limits
     lines += _labelled("devices", list(_columns(rows)) or ["no listener: no device can connect"])
     lines += _labelled("limits", [limits_text(limits)])
     if asks_nobody and not http.is_loopback:
-        lines += _labelled(
-            "caution", [f"http://{http.host_port} is open to the network and asks nobody for a password"]
-        )
-    tcp = next((item.address for item in listeners if item.address.scheme == "tcp"), None)
+        lines += _labelled("caution", [f"{http_url(http)} is open to the network and asks nobody for a password"])
+    # Our own commands speak to listeners without TLS.
+    tcp = next((it.address for it in listeners if it.address.scheme == "tcp" and not it.address.is_tls), None)
     if tcp is not None:
         lines += _labelled("try", _suggestions(connectable(tcp), url))
     return "\n".join([*lines, "Press Ctrl-C to stop."])
@@ -111,17 +110,22 @@ def limits_text(limits: Limits) -> str:
 def connectable(address: Address) -> Address:
     """Return an address that a client on this machine can connect to: a wildcard is turned into loopback."""
     loopback = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host)  # noqa: S104 - compared, not bound
-    return Address("tcp", loopback, address.port) if loopback else address
+    return replace(address, host=loopback) if loopback else address
 
 
 def page_url(http: Address) -> str:
     """Return the URL of the live page, for a browser on this machine."""
-    return f"http://{connectable(http).host_port}/"
+    return f"{http_url(connectable(http))}/"
+
+
+def http_url(http: Address) -> str:
+    """Return where HTTP is served, as a URL without a path."""
+    return f"{'https' if http.is_tls else 'http'}://{http.host_port}"
 
 
 def settings_report(settings: Settings, limits: Limits) -> str:
     """Return every effective setting, one per line; those that are not the default are marked ``*``."""
-    lines = [f"http       http://{settings.http.host_port}", f"limits     {limits_text(limits)}", ""]
+    lines = [f"http       {http_url(settings.http)}", f"limits     {limits_text(limits)}", ""]
     if not settings.listeners:
         lines += ["listener   none: no device can connect", ""]
     for listener in settings.listeners:
