@@ -40,8 +40,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("runtime", "brokers"),
     ("web", "handlers", "observability"),
     (
-        *("gateway", "settings", "device_table", "server", "http_socket", "http_tls", "hangup", "signals", "hooks"),
-        "posture",
+        *("gateway", "settings", "device_table", "server", "http_socket", "http_tls", "hangup", "process_end"),
+        *("signals", "hooks", "posture"),
     ),
     ("cli", "dashboard", "testing"),
     ("portcast",),  # the root re-exports

@@ -8,8 +8,6 @@ import logging
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any
@@ -451,18 +449,3 @@ def test_a_gateway_can_tell_our_server_by_its_signal_handler() -> None:
     server = DrainingServer(server_config(App(), HttpOptions()), Gateway(App()), 1.0, lambda: None)
     owner: Any = getattr(server.handle_exit, "__self__", None)
     assert owner.drains_gateway
-
-
-STUCK = """
-import threading, time
-from portcast.server import exit_process
-{thread}
-exit_process(7)
-"""
-
-
-@pytest.mark.parametrize("thread", ["", "threading.Thread(target=time.sleep, args=(60,)).start()"])
-def test_the_process_ends_although_a_thread_is_stuck(thread: str, loop_kind: None) -> None:
-    """A plain handler that blocks for ever runs in a thread, and Python would wait for it."""
-    done = subprocess.run([sys.executable, "-c", STUCK.format(thread=thread)], timeout=15, check=False)
-    assert done.returncode == 7

@@ -15,24 +15,22 @@ What uvicorn does differently by itself, and why we do not:
 States of the stop: running → draining (first signal) → closing (drain done) → ended. A second signal while it drains,
 or the deadline, jumps to ended; once the drain is done everything is delivered, and further signals change nothing.
 What is still running at the end, a task that swallows its cancellation or a thread in a blocking call, can only be left
-behind: `exit_process` does.
+behind: `portcast.process_end` does.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from types import FrameType
-from typing import Any, NoReturn, Protocol, cast
+from typing import Any, Protocol, cast
 
 import uvicorn
 
@@ -383,26 +381,3 @@ async def _close_generators(loop: asyncio.AbstractEventLoop) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(LEFT_BEHIND_S):
             await loop.shutdown_asyncgens()
-
-
-def exit_process(status: int) -> NoReturn:
-    """End the process with ``status``, even if a thread is stuck in a handler that never returns.
-
-    Python waits for such threads for ever; here they are left behind once everything is flushed.
-    """
-    if threading.current_thread() is threading.main_thread():
-        for sig in SIGNALS:
-            # Python's own end takes a moment, in which the default would turn an orderly status into the signal's.
-            signal.signal(sig, signal.SIG_IGN)
-    others = [t for t in threading.enumerate() if t is not threading.current_thread() and not t.daemon]
-    until = time.monotonic() + LEFT_BEHIND_S
-    for thread in others:  # idle ones have been told to end, and do so in a moment
-        thread.join(max(0.0, until - time.monotonic()))
-    stuck = [thread for thread in others if thread.is_alive()]
-    if not stuck:
-        sys.exit(status)
-    _logger.warning("threads left behind count=%d", len(stuck))
-    logging.shutdown()
-    with suppress(OSError, ValueError):
-        sys.stdout.flush()
-    os._exit(status)

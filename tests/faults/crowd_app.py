@@ -15,6 +15,7 @@ from portcast import Gateway, GatewayOptions, server
 from portcast.address import Address
 from portcast.config import LogOptions
 from portcast.observability import configure_logging
+from portcast.process_end import exit_process
 
 LOOP, DRAIN_S = sys.argv[1], float(sys.argv[2])
 
@@ -56,4 +57,4 @@ if __name__ == "__main__":
         app, gateway, http=Address("tcp", "127.0.0.1", 0), drain_timeout_s=DRAIN_S, on_ready=ready, ends_process=True
     )
     assert threading.current_thread() is threading.main_thread()
-    server.exit_process(status)
+    exit_process(status)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from typing import Annotated, Any
+import operator
+from typing import Annotated, Any, cast
 
 import pytest
 
@@ -19,6 +20,32 @@ def test_defaults_name_nobody_and_say_nothing() -> None:
     protocol = DeviceProtocol()
     assert (protocol.identify, protocol.identity, protocol.ack) == (None, "message", None)
     assert not DeviceSettings().known
+
+
+class Identifier:
+    """A callable object."""
+
+    def __call__(self, message: Any, connection: Any) -> str | None:
+        return f"{message}-{connection}"
+
+
+@pytest.mark.parametrize(
+    ("identify", "expected"),
+    [
+        (lambda message: message, "m"),
+        (lambda message, connection: connection, "c"),
+        (lambda message, prefix="x": prefix + message, "xm"),
+        (lambda *parts: "+".join(parts), "m"),
+        (Identifier(), "m-c"),
+        (operator.methodcaller("upper"), "M"),
+    ],
+)
+def test_identity_may_depend_on_the_connection(identify: Any, expected: str) -> None:
+    """Only on what the function must be given; a default stays one."""
+    identification = DeviceProtocol(identify=identify).identification()
+    assert identification is not None
+    assert identification("m", cast("Any", "c")) == expected
+    assert DeviceProtocol().identification() is None
 
 
 @pytest.mark.parametrize(

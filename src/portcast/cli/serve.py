@@ -68,6 +68,7 @@ def run(settings: Settings) -> None:
 
     from portcast import server
     from portcast.http_tls import HttpTls
+    from portcast.process_end import exit_process
 
     configure_logging(settings.log)
     gateway = make_gateway(settings)
@@ -86,7 +87,7 @@ def run(settings: Settings) -> None:
         on_ready=lambda http: announce(settings, gateway, http),
         ends_process=True,
     )
-    server.exit_process(status)
+    exit_process(status)
 
 
 def make_gateway(settings: Settings) -> Gateway:

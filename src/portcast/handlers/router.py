@@ -19,7 +19,7 @@ from portcast.runtime import Authenticate, DeviceProtocol
 from portcast.topics import validate_topic
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-Identify = TypeVar("Identify", bound=Callable[[Any], str | None])
+Identify = TypeVar("Identify", bound=Callable[..., str | None])
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from portcast.codecs import BinaryModel, encode_value
 from portcast.devices import CommandOptions, DeviceOptions, RedeliveryOptions
 from portcast.errors import ConfigurationError
 from portcast.runtime.device_replies import Replies
+
+if TYPE_CHECKING:
+    from portcast.runtime.connection import Connection
 
 Identity = Literal["message", "connection"]
 """To whom a message belongs that does not say it itself:
@@ -31,8 +35,8 @@ class DeviceProtocol:
     The functions are called on the loop, in the order of the messages, and must not block.
 
     Attributes:
-        identify: returns the id of the device that a message names, or None. Identity by address, by client
-            certificate and by PROXY header will join it here.
+        identify: returns the id of the device that a message names, or None. One that takes two arguments is given
+            the connection, too: its `Connection.peer_certificate`, ``proxy`` and ``peer`` say who is there.
         identity: whose a message is that names nobody.
         ack: returns the frame that says yes to a message, from the message and what its handler returned; None sends
             nothing. Called after the handler and its dependencies are done. For a message that came again the result
@@ -47,7 +51,7 @@ class DeviceProtocol:
         ConfigurationError: a value cannot work, or needs ``identify`` beside it.
     """
 
-    identify: Callable[[Any], str | None] | None = None
+    identify: Callable[[Any], str | None] | Callable[[Any, Connection], str | None] | None = None
     identity: Identity = "message"
     ack: Callable[[Any, Any], bytes | None] | None = None
     nack: Callable[[Any, Exception], bytes | None] | None = None
@@ -67,6 +71,13 @@ class DeviceProtocol:
         for name in ("redelivery_key", "replies", "write"):
             if getattr(self, name) is not None and self.identify is None:
                 raise ConfigurationError(name, "it needs to know the device", "say who it is: identify=…")
+
+    def identification(self) -> Callable[[Any, Connection], str | None] | None:
+        """Return ``identify`` as a function of message and connection, whichever it is; None if there is none."""
+        identify: Callable[..., str | None] | None = self.identify
+        if identify is None or _takes_connection(identify):
+            return identify
+        return lambda message, connection: identify(message)
 
     def frame(self, value: object, correlation: Hashable) -> bytes:
         """Return the frame of a command.
@@ -117,3 +128,13 @@ class DeviceSettings:
     redelivery: RedeliveryOptions = field(default_factory=RedeliveryOptions)
     known: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     lookup: Lookup | None = None
+
+
+def _takes_connection(function: Callable[..., object]) -> bool:
+    """Return True if a function must be called with two arguments."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return False  # written in C, such as `operator.attrgetter`
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(one.kind in positional and one.default is inspect.Parameter.empty for one in parameters) == 2

@@ -48,7 +48,8 @@ class DeviceHandler:
         self.directory = directory
         self.needs_device = needs_device
         self._handler = handler
-        if protocol.identify is not None:
+        self.identify = protocol.identification()
+        if self.identify is not None:
             directory.commands.speak(protocol)
 
     def session(self, connection: Connection) -> DeviceSession:
@@ -127,9 +128,10 @@ class DeviceSession:
         self._frame_bytes = len(frame)
         handler = self._handler
         protocol = handler.protocol
-        if protocol.identify is None:
+        identify = handler.identify
+        if identify is None:
             return message
-        text = protocol.identify(message)
+        text = identify(message, self._connection)
         device = self._connection.device
         if device is not None and (text == device.id or (text is None and protocol.identity == "connection")):
             self.device_id = device.id
