@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from portcast.cli.check import check, effective_limits
 from portcast.errors import ConfigurationError
 from portcast.settings import load_settings
+from tls_kit import Authority
 
 
 @pytest.fixture
@@ -39,6 +40,22 @@ def test_a_mistake_is_an_error(file: Path) -> None:
     file.write_text("listn = []")
     result = CliRunner().invoke(check, [str(file)])
     assert isinstance(result.exception, ConfigurationError)
+
+
+def test_certificates_are_read(file: Path, tmp_path: Path) -> None:
+    """A file that a start would refuse is a mistake here, too."""
+    cert, key = Authority(tmp_path).issue("server", "gate.example")
+    pair = f'cert = ["{cert}"]\ncert_key = ["{key}"]'
+    file.write_text(f'[[listener]]\nurl = "tls://127.0.0.1:8443"\n{pair}\n[http]\n{pair}')
+    result = CliRunner().invoke(check, [str(file)])
+    assert result.exit_code == 0
+    assert "listener   tls://127.0.0.1:8443" in result.output
+    assert "http       https://127.0.0.1:8000" in result.output
+    assert f"* cert_key             {key}" in result.output
+    Path(key).write_text("broken")
+    result = CliRunner().invoke(check, [str(file)])
+    assert isinstance(result.exception, ConfigurationError)
+    assert result.exception.key == cert
 
 
 def test_the_budget_follows_from_the_descriptors() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -21,6 +22,7 @@ from cli.processes import LIMIT_S, environment, run, running, serving, wait_unti
 from portcast.cli.serve import make_gateway
 from portcast.server import ONE_SIGNAL_S
 from portcast.settings import load_settings
+from tls_kit import Authority
 
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -243,3 +245,50 @@ def test_settings_become_a_gateway() -> None:
     gateway = make_gateway(settings)
     assert gateway.http_address == settings.http
     assert [declaration.config for declaration in gateway.devices.declarations] == list(settings.listeners)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+def test_tls_as_the_documentation_has_it(tmp_path: Path) -> None:
+    """A device with openssl, a page over https, and a renewal by signal that stops nothing."""
+    authority = Authority(tmp_path)
+    cert, key = authority.issue("server", "localhost")
+    listen = f"tls://127.0.0.1:0?cert={cert}&cert_key={key}&topic=secure"
+    with running(
+        "serve", "--http", "127.0.0.1:0", "--http-cert", cert, "--http-cert-key", key, "--listen", listen
+    ) as command:
+        http = int(command.out.wait(r"live page +https://127\.0\.0\.1:(\d+)/")[1])
+        port = command.out.wait(r"tls://127\.0\.0\.1:(\d+)")[1]
+        command.out.wait("Press Ctrl-C")
+        say = [
+            "openssl",
+            "s_client",
+            "-connect",
+            f"127.0.0.1:{port}",
+            "-servername",
+            "localhost",
+            "-quiet",
+            "-no_ign_eof",
+        ]
+        done = subprocess.run(
+            [*say, "-CAfile", authority.file, "-verify_return_error"],
+            input=b"hello\n",
+            capture_output=True,
+            timeout=15,
+            check=False,
+        )
+        assert b"verify error" not in done.stderr
+
+        def history() -> bytes:
+            url = f"https://localhost:{http}/api/history?filter=secure"
+            ours = urllib.request.HTTPSHandler(context=authority.client())
+            with urllib.request.build_opener(urllib.request.ProxyHandler({}), ours).open(url, timeout=10) as answer:
+                found: bytes = answer.read()
+            return found
+
+        wait_until(lambda: b"hello" in history(), "the publication")
+        authority.issue("server", "localhost")
+        command.process.send_signal(signal.SIGHUP)
+        for owner in ("http", "tls://127"):
+            command.err.wait(f"certificates reloaded listener={owner}")
+        assert b"hello" in history()
+        assert command.stop() == 0

@@ -12,6 +12,7 @@ import click
 from portcast.cli.summary import Limits, posture_report, settings_report
 from portcast.observability import escape
 from portcast.posture import Finding, posture, worst
+from portcast.runtime.certificates import Certificates
 from portcast.runtime.limits import connection_budget, raise_descriptor_limit
 from portcast.settings import Settings, load_settings
 
@@ -34,6 +35,7 @@ def check(file: str, is_json: bool) -> int:
     not, and 3 if it is valid and dangerous: then a stranger could read everything, publish, or hold what others need.
     """
     settings = load_settings(file, os.environ)
+    check_files(settings)
     limits = effective_limits(settings)
     findings = posture(settings, os.environ, connections=limits.connections)
     is_dangerous = worst(findings) == "danger"
@@ -48,6 +50,17 @@ def check(file: str, is_json: bool) -> int:
 
 def _as_json(findings: Sequence[Finding], *, is_dangerous: bool) -> str:
     return json.dumps({"dangerous": is_dangerous, "findings": [asdict(one) for one in findings]})
+
+
+def check_files(settings: Settings) -> None:
+    """Read the certificates as a start would.
+
+    Raises:
+        ConfigurationError: a file of TLS cannot be used.
+    """
+    for options in (settings.http_tls, *(listener.tls for listener in settings.listeners)):
+        if options.is_enabled:
+            Certificates(options, "", lambda event: None)
 
 
 def effective_limits(settings: Settings) -> Limits:
