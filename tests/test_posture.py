@@ -143,3 +143,16 @@ def test_the_worst_counts() -> None:
 def test_every_check_says_what_it_is_for() -> None:
     assert all(check.__doc__ for check in CHECKS)
     assert settings_module.Settings().is_configured is False
+
+
+def test_what_tls_takes_away(tmp_path: Path) -> None:
+    """Encryption is said, and a certificate that devices must show is as good as a token; an optional one is not."""
+    cert = 'cert = ["server.pem"]\n'
+    listener = f'[[listener]]\nurl = "tls://0.0.0.0:8443"\n{cert}client_ca = "devices-ca.pem"\n'
+    text = f'{KEYS}[http]\naddress = "0.0.0.0:8000"\n{cert}{listener}'
+    assert said(text, tmp_path, "warning") == []
+    ok = said(text, tmp_path, "ok")
+    assert "http: it is encrypted: TLS 1.2 and up" in ok
+    assert "listener tls://0.0.0.0:8443: devices show a certificate of devices-ca.pem before anything else" in ok
+    with pytest.raises(ConfigurationError):
+        findings(f'{text}client_cert = "optional"', tmp_path)

@@ -270,8 +270,7 @@ class Gateway(HookDeclarations, APIRouter):
     def reload_certificates(self) -> bool:
         """Read the certificates of all TLS listeners anew, as happens by itself within ten seconds of a change.
 
-        Returns:
-            False if any cannot be used; those of its listener stay as they were, and an event says why.
+        Returns False if any cannot be used; those of its listener stay as they were, and an event says why.
 
         Raises:
             RuntimeError: the gateway is not running.

@@ -164,8 +164,9 @@ def check_devices_reach(listeners: Sequence[ListenerConfig], *, is_insecure: boo
 
 def is_open(listener: ListenerConfig) -> bool:
     """Return True if others than this machine can connect, and its options do not ask them who they are."""
-    address = listener.address
-    return address.scheme == "tcp" and not address.is_loopback and not listener.options.device_tokens
+    address, tls = listener.address, listener.tls
+    asks = bool(listener.options.device_tokens) or (bool(tls.client_ca) and tls.client_cert == "required")
+    return address.scheme == "tcp" and not address.is_loopback and not asks
 
 
 def _external(name: str) -> str:

@@ -119,7 +119,9 @@ def http_reach(view: View) -> Iterator[Finding]:
     http = view.settings.http
     who = "everybody on this machine" if http.is_loopback else _who(http)
     yield Finding("ok" if http.is_loopback else "note", "http", f"{who} can connect to {http.host_port}")
-    if view.is_public:
+    if view.settings.http_tls.is_enabled:
+        yield Finding("ok", "http", "it is encrypted: TLS 1.2 and up")
+    elif view.is_public:
         yield Finding(
             "warning",
             "http",
@@ -209,8 +211,10 @@ def device_reach(view: View) -> Iterator[Finding]:
         elif one.options.device_tokens:
             many = len(one.options.device_tokens)
             yield Finding("ok", subject, f"devices show one of {many} tokens before anything they send counts")
-            if not one.address.is_loopback:
+            if not (one.address.is_loopback or one.tls.is_enabled):
                 yield Finding("warning", subject, "it is plain TCP: tokens and data can be read on the way")
+        elif one.tls.client_ca and one.tls.client_cert == "required":
+            yield Finding("ok", subject, f"devices show a certificate of {one.tls.client_ca} before anything else")
         else:
             yield Finding("ok", subject, f"only this machine may publish on {one.topic}")
 
