@@ -162,7 +162,7 @@ class Recorder:
     def abandon(self) -> None:
         self.calls.append("abandon")
 
-    def rest(self) -> None:
+    def rest(self, silent_s: float) -> None:
         self.calls.append("rest")
 
     async def receive(self) -> bytes:
@@ -188,6 +188,8 @@ class FakeHandler:
     ) -> None:
         self.name = "on_reading"
         self.is_per_connection = run is not None
+        self.has_idle_hook = False
+        self.told: list[object] = []
         self.needs_open = on_open is not None
         self.frames: list[bytes] = []
         self.closed_with: list[BaseException | None] = []
@@ -207,6 +209,12 @@ class FakeSession:
     def __init__(self, handler: FakeHandler, connection: Connection) -> None:
         self._handler = handler
         self._connection = connection
+
+    async def failed(self, error: Exception) -> None:
+        self._handler.told.append(error)
+
+    async def idle(self) -> None:
+        self._handler.told.append("idle")
 
     async def open(self) -> None:
         if self._handler._on_open is not None:

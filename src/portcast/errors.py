@@ -5,8 +5,8 @@ whose fault           class
 ====================  ======================================================================
 the caller            `ConfigurationError`, `TopicError`, `TagError`, `DeviceIdError` (or the peer), `DeviceUnknown`,
                       `ProtocolUnknown`
-the peer              `FramingError` (ends the connection), `CodecError` and `FieldError` (cost one frame),
-                      `CentrifugeError` (ends the connection of an SDK client with code 3501), `DeltaError`,
+the peer              `FramingError` (ends the connection), `CodecError`, `FieldError`, `MessageUnhandled` (cost one
+                      frame), `CentrifugeError` (ends the connection of an SDK client with code 3501), `DeltaError`,
                       `TagFilterError`, `TokenInvalid`, `TokenExpired`, `ProxyHeaderError`
 the app, of a client  `Refuse`, `DisconnectClient`: raised by hooks to say no
 the environment       `ListenError`, `SnapshotError`, `BrokerUnavailable`, `MissingDependencyError`,
@@ -183,6 +183,10 @@ class FieldError(CodecError):
         self.expected = expected
         where = field if offset is None else f"{field or 'the frame'} at byte {offset}"
         super().__init__(codec, f"{where}: expected {expected}" if where else f"expected {expected}", head)
+
+
+class MessageUnhandled(CodecError):
+    """The listener has a handler for each of several models, and none for that of this message; it costs one frame."""
 
 
 class ConnectionClosedError(PortcastError, ConnectionError):

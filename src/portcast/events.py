@@ -139,7 +139,10 @@ class ConnectionClosed:
 
 @dataclass(frozen=True, slots=True)
 class FrameRejected:
-    """A codec refused a frame; the connection goes on unless this was one too many in a row."""
+    """A codec refused a frame, or no handler takes such messages; that frame is lost.
+
+    The connection goes on, unless its codec refused one too many in a row.
+    """
 
     connection_id: ConnectionId
     listener: ListenerName

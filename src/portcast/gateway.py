@@ -19,9 +19,9 @@ from portcast.delivery import OutboxLimits
 from portcast.errors import ConfigurationError
 from portcast.events import Emit, Event
 from portcast.framing import Framing
-from portcast.handlers import Overrides, compile_handler
+from portcast.handlers import Declaration, DeclaredListener, DeviceRouter, Overrides, asks_for, compile_listener
+from portcast.handlers.declared import Identify
 from portcast.handlers.device_options import check_protocol, device_check
-from portcast.handlers.router import Declaration, DeviceRouter, Function, Identify
 from portcast.history import HistoryLimits
 from portcast.hooks import HookDeclarations
 from portcast.listen_url import ListenerConfig, check_addresses
@@ -147,12 +147,15 @@ class Gateway(HookDeclarations, APIRouter):
         *,
         framing: Framing | None = None,
         codec: Codec[Any] | None = None,
+        message: object = None,
         name: str | None = None,
         authenticate: Authenticate | None = None,
         **options: object,
-    ) -> Callable[[Function], Function]:
+    ) -> DeclaredListener:
         """Declare a listener with a handler: see `DeviceRouter.listen`."""
-        return self.devices.listen(url, framing=framing, codec=codec, name=name, authenticate=authenticate, **options)
+        return self.devices.listen(
+            url, framing=framing, codec=codec, message=message, name=name, authenticate=authenticate, **options
+        )
 
     def identify(self, handler: Callable[..., Any]) -> Callable[[Identify], Identify]:
         """Declare how the devices of a handler are identified: see `DeviceRouter.identify`."""
@@ -376,17 +379,15 @@ class Gateway(HookDeclarations, APIRouter):
         providers: dict[type[Any], Callable[[Connection], object]] = {
             Gateway: lambda connection: self,
             Store: lambda connection: self.store,
-            Device: lambda connection: connection.device,
         }
-        handler = compile_handler(
-            declaration.function,
-            codec=declaration.codec,
-            providers=providers,
+        handler = compile_listener(
+            declaration,
+            providers={**providers, Device: lambda connection: connection.device},
             overrides=overrides,
-            signatures=declaration.signatures,
+            hook_providers=providers,
+            emit=self.emit,
         )
-        protocol, signatures = declaration.protocol, declaration.signatures
-        needs_device = signatures is not None and signatures.asks_for(Device)
+        protocol, needs_device = declaration.protocol, asks_for(declaration, Device)
         check_protocol(protocol, handler.name, is_per_connection=handler.is_per_connection, needs_device=needs_device)
         return ListenerPlan(config, handler, protocol, needs_device, check)
 

@@ -5,7 +5,7 @@ import pytest
 from portcast.errors import ConfigurationError
 from portcast.handlers.device_options import check_protocol, device_check, split_options
 from portcast.listen_url import listener_from_url
-from portcast.runtime import Connection, DeviceProtocol
+from portcast.runtime import Connection, DeviceProtocol, one_at_a_time
 
 
 def _who(message: object) -> str | None:
@@ -50,3 +50,12 @@ def test_a_listener_that_asks(caplog: pytest.LogCaptureFixture) -> None:
     assert device_check(listener_from_url("tcp://0.0.0.0:1?insecure=true"), None, {}) is None
     assert device_check(listener_from_url("tcp://127.0.0.1:1"), None, {}) is None
     assert not caplog.records
+
+
+@pytest.mark.parametrize("key", ["redelivery_key", "replies", "write"])
+def test_what_is_about_a_device_needs_to_be_told_who_that_is(key: str) -> None:
+    """At start: `identify` may be declared behind the handler."""
+    value = one_at_a_time() if key == "replies" else _who
+    protocol = DeviceProtocol(**{key: value})  # type: ignore[arg-type]  # one of three
+    with pytest.raises(ConfigurationError, match=f"{key}: it needs to know the device"):
+        check_protocol(protocol, "f", is_per_connection=False, needs_device=False)

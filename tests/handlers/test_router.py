@@ -10,7 +10,8 @@ from portcast.codecs import TextCodec
 from portcast.errors import ConfigurationError
 from portcast.framing import FixedLengthFraming, LineFraming
 from portcast.handlers import compile_handler
-from portcast.handlers.router import Declaration, DeviceRouter
+from portcast.handlers.declared import Declaration
+from portcast.handlers.router import DeviceRouter
 from portcast.listen_url import listener_from_url
 from portcast.runtime import Connection, DeviceProtocol
 

@@ -215,7 +215,7 @@ async def test_what_only_a_consumer_of_an_admitted_device_does() -> None:
     async with behind(yes) as relayed:
         _, connection = await relayed.serving.connected()
         gate = relayed.gate(connection, relayed.serving.registry, relayed.serving.events)
-        gate.rest()
+        gate.rest(1.0)
         gate.abandon()
         assert relayed.serving.events.of(HandlerAbandoned)[0].handler == "authenticate"
         with pytest.raises(RuntimeError, match="not let in"):

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import operator
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import pytest
 
+import portcast
 from portcast.codecs import BinaryModel, UInt8
 from portcast.errors import ConfigurationError
-from portcast.runtime import DeviceProtocol, DeviceSettings, one_at_a_time
+from portcast.runtime import Connection, DeviceProtocol, DeviceSettings
 from portcast.runtime.device_protocol import Outgoing
 
 
@@ -29,23 +30,25 @@ class Identifier:
         return f"{message}-{connection}"
 
 
+def by_connection(connection: Connection) -> str:
+    return str(connection)
+
+
 @pytest.mark.parametrize(
     ("identify", "expected"),
     [
-        (lambda message: message, "m"),
-        (lambda message, connection: connection, "c"),
-        (lambda message, prefix="x": prefix + message, "xm"),
-        (lambda *parts: "+".join(parts), "m"),
-        (Identifier(), "m-c"),
-        (operator.methodcaller("upper"), "M"),
+        (lambda message: message, "message"),
+        (lambda message, connection: connection, "both"),
+        (lambda message, prefix="x": prefix + message, "message"),
+        (lambda *parts: "+".join(parts), "message"),
+        (Identifier(), "both"),
+        (operator.methodcaller("upper"), "message"),
+        (by_connection, "connection"),
     ],
 )
 def test_identity_may_depend_on_the_connection(identify: Any, expected: str) -> None:
     """Only on what the function must be given; a default stays one."""
-    identification = DeviceProtocol(identify=identify).identification()
-    assert identification is not None
-    assert identification("m", cast("Any", "c")) == expected
-    assert DeviceProtocol().identification() is None
+    assert DeviceProtocol(identify=identify).identified_by == expected
 
 
 @pytest.mark.parametrize(
@@ -55,11 +58,8 @@ def test_identity_may_depend_on_the_connection(identify: Any, expected: str) -> 
         ({"ack": b"ok"}, "ack"),
         ({"identity": "address"}, "identity"),
         ({"identify": _who, "replies": "serial"}, "replies"),
-        ({"redelivery_key": _who}, "redelivery_key"),
-        ({"replies": one_at_a_time()}, "replies"),
-        ({"write": _who}, "write"),
     ],
-    ids=["identify", "ack", "identity", "no replies", "key alone", "replies alone", "write alone"],
+    ids=["identify", "ack", "identity", "no replies"],
 )
 def test_what_cannot_work_is_refused(values: dict[str, Any], key: str) -> None:
     """At declaration, by the keyword's name."""
@@ -85,3 +85,27 @@ def test_frames_of_commands() -> None:
     assert own.frame("x", 7) == b"7"
     outgoing = Outgoing("x", b"x", plain)
     assert [outgoing.frame_for(one, 7) for one in (None, plain, own)] == [b"x", b"x", b"7"]
+
+
+def _by_connection(connection: Connection) -> str | None: ...
+def _by_string(connection: portcast.Connection) -> str | None: ...
+def _by_both(message: object, connection: Connection) -> str | None: ...
+def _by_message(message: object, prefix: str = "") -> str | None: ...
+
+
+@pytest.mark.parametrize(
+    ("identify", "expected"),
+    [
+        (None, "message"),
+        (_by_message, "message"),
+        (lambda message: None, "message"),
+        (str, "message"),
+        (_by_both, "both"),
+        (lambda message, connection: None, "both"),
+        (_by_connection, "connection"),
+        (_by_string, "connection"),
+    ],
+)
+def test_what_identify_is_called_with(identify: Any, expected: str) -> None:
+    """Its parameters say it."""
+    assert DeviceProtocol(identify=identify).identified_by == expected

@@ -7,7 +7,7 @@ import pytest
 
 from device_kit import LOCAL, fleet, id_of, line, say
 from gateway_serving import running
-from portcast import Connection, Device, Gateway
+from portcast import Connection, Device, Gateway, one_at_a_time
 from portcast.devices import DeviceStatus
 from portcast.events import Event
 from portcast.runtime import DeviceProtocol
@@ -246,3 +246,107 @@ async def test_the_session_of_a_per_connection_handler_is_passed_through() -> No
     await handler.session(connection).run()
     assert ran == [connection]
     assert handler.is_per_connection
+
+
+# Who connects
+
+
+async def test_a_message_may_be_identified_with_its_connection() -> None:
+    """By an address, a certificate or a header together with what the message says."""
+    async with fleet(identify=lambda message, connection: f"{connection.host} {message['n']}") as the:
+        await the.connect({"n": 1}, {"n": 2})
+        await the.heard(2)
+        assert [device for device, _ in the.seen] == ["127.0.0.1 1", "127.0.0.1 2"]
+
+
+async def test_a_connection_may_say_by_itself_who_the_device_is() -> None:
+    """It is there before it has said anything, can be commanded, and all that it says is its own."""
+
+    def by_address(connection: Connection) -> str | None:
+        return connection.host
+
+    async with fleet(identify=by_address) as the:
+        socket = await the.connect()
+        await the.status("127.0.0.1", "online")
+        await the.gateway.device("127.0.0.1").send("hello")
+        assert await line(socket) == b"hello"
+        await say(socket, {"id": "other"})
+        await the.heard(1)
+        assert the.seen == [("127.0.0.1", {"id": "other"})]
+        socket.close()
+        await the.status("127.0.0.1", "offline")
+
+
+async def test_a_connection_that_is_nobodys() -> None:
+    """Its messages are handled, and are nobody's."""
+
+    def nobody(connection: Connection) -> str | None:
+        return None
+
+    async with fleet(identify=nobody) as the:
+        await the.connect({"n": 1})
+        await the.heard(1)
+        assert the.seen == [(None, {"n": 1})]
+
+
+@pytest.mark.parametrize(("device_id", "unknown"), [("a/b", "accept"), ("a", "reject")])
+async def test_a_connection_whose_device_is_refused_is_closed(device_id: str, unknown: str) -> None:
+    """At once, and nothing of it is handled."""
+
+    def who(connection: Connection) -> str | None:
+        return device_id
+
+    async with fleet(identify=who, unknown=unknown) as the:
+        await the.connect({"n": 1})
+        (end,) = await the.ended(1)
+        assert end.reason == "rejected"
+        assert device_id in end.detail
+        assert the.seen == []
+
+
+async def test_two_connections_from_one_address_are_one_device() -> None:
+    """The newer takes the place of the older."""
+
+    def by_address(connection: Connection) -> str | None:
+        return connection.host
+
+    async with fleet(identify=by_address) as the:
+        await the.connect()
+        await the.status("127.0.0.1", "online")
+        await the.connect({"n": 1})
+        (end,) = await the.ended(1)
+        assert end.reason == "replaced"
+        await the.heard(1)
+        assert len(the.gateway.device("127.0.0.1").connections) == 1
+
+
+async def test_what_runs_at_connect_may_ask_the_device() -> None:
+    """Its answer is taken although no message was handled yet."""
+    gateway, answers = Gateway(), list[object]()
+
+    def by_address(connection: Connection) -> str | None:
+        return connection.host
+
+    listener = gateway.listen(LOCAL, identify=by_address, replies=one_at_a_time())
+
+    @listener
+    async def on_message(message: dict[str, Any]) -> None: ...
+
+    @listener.on_connect
+    async def ask(connection: Connection) -> None:
+        assert connection.device is not None
+        await connection.device.send("welcome")
+
+    @listener.on_disconnect
+    def gone(connection: Connection, reason: str) -> None:
+        answers.append(reason)
+
+    async with running(gateway):
+        socket = await Socket.connect(gateway.listeners[0].address)
+        assert await line(socket) == b"welcome"
+        request = asyncio.ensure_future(gateway.device("127.0.0.1").request("n"))
+        assert await line(socket) == b"n"
+        await say(socket, {"n": 1})
+        assert await request == {"n": 1}
+        socket.close()
+        await eventually(lambda: answers == ["peer_closed"], "the end")

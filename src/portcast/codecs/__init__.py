@@ -37,6 +37,7 @@ from portcast.codecs.json_codec import MAX_JSON_DEPTH, JsonCodec
 from portcast.codecs.model import ModelCodec
 from portcast.codecs.raw import BytesCodec
 from portcast.codecs.text import TextCodec
+from portcast.codecs.union_members import check_union, members_of
 from portcast.codecs.values import encode_value
 
 __all__ = [
@@ -85,6 +86,8 @@ __all__ = [
     "UInt56",
     "UInt64",
     "UnixTime",
+    "check_union",
     "codec_for",
     "encode_value",
+    "members_of",
 ]

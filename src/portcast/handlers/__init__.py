@@ -1,20 +1,25 @@
 """Handlers: users' functions, compiled with their dependencies."""
 
 from portcast.handlers.compile import CompiledHandler, Overrides, Providers, compile_handler
+from portcast.handlers.declared import Declaration, DeclaredListener
+from portcast.handlers.listener import asks_for, compile_listener
 from portcast.handlers.markers import InThread, PerConnection, in_thread
-from portcast.handlers.router import Declaration, DeviceRouter
+from portcast.handlers.router import DeviceRouter
 from portcast.handlers.signature import Signatures, read_signatures
 
 __all__ = [
     "CompiledHandler",
     "Declaration",
+    "DeclaredListener",
     "DeviceRouter",
     "InThread",
     "Overrides",
     "PerConnection",
     "Providers",
     "Signatures",
+    "asks_for",
     "compile_handler",
+    "compile_listener",
     "in_thread",
     "read_signatures",
 ]

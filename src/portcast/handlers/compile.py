@@ -10,7 +10,7 @@ from typing import Any
 from portcast.codecs import Codec, codec_for
 from portcast.errors import ConfigurationError
 from portcast.handlers.kinds import Kind, kind_of
-from portcast.handlers.plan import Environment, plan
+from portcast.handlers.plan import Environment, Plan, plan
 from portcast.handlers.session import ConnectionSession, ManagedSession, PlainSession
 from portcast.handlers.signature import Parameter, Signatures, at, name_of, read_signatures
 from portcast.runtime.connection import Connection
@@ -47,11 +47,19 @@ class CompiledHandler:
         "needs_open",
     )
 
-    def __init__(self, function: Callable[..., Any], codec: Codec[Any] | None, environment: Environment) -> None:
+    has_idle_hook = False
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        codec: Codec[Any] | None,
+        environment: Environment,
+        compiled: Plan | None = None,
+    ) -> None:
         self._function = function
         self._written_codec = codec
         self._environment = environment
-        self._plan = plan(function, environment)
+        self._plan = compiled or plan(function, environment)
         # What the runtime asks.
         self.name = name_of(function)
         self.is_per_connection = self._plan.message is None
@@ -108,6 +116,22 @@ def compile_handler(
         ConfigurationError: the function is not ``async def``, a parameter cannot be provided, an annotation cannot be
             resolved, or no codec makes such messages. The error names the function and the parameter.
     """
+    check_kind(function)
+    environment = Environment(
+        connection_type=connection_type,
+        providers=dict(providers),
+        overrides=dict(overrides),
+        signatures=signatures or read_signatures(function),
+    )
+    return CompiledHandler(function, codec, environment)
+
+
+def check_kind(function: Callable[..., Any]) -> None:
+    """Check that a handler is ``async def`` and does not yield.
+
+    Raises:
+        ConfigurationError: it is not, or does.
+    """
     where = f"handler {name_of(function)}"
     kind = kind_of(function)
     if kind in {Kind.GENERATOR, Kind.ASYNC_GENERATOR, Kind.DECORATED}:
@@ -116,13 +140,6 @@ def compile_handler(
         raise ConfigurationError(
             where, "it is not async", "write `async def`, and move what blocks to Depends(in_thread(…))"
         )
-    environment = Environment(
-        connection_type=connection_type,
-        providers=dict(providers),
-        overrides=dict(overrides),
-        signatures=signatures or read_signatures(function),
-    )
-    return CompiledHandler(function, codec, environment)
 
 
 def _codec(where: str, written: Codec[Any] | None, message: Parameter | None) -> Codec[Any] | None:

@@ -34,12 +34,16 @@ def check_protocol(
 
     Raises:
         ConfigurationError: the handler is called once per connection, so nothing can be read from its messages; or it
-            asks for a `Device`, and nothing says who that is.
+            asks for a `Device`, or a keyword needs to know it, and nothing says who that is.
     """
     if needs_device and (protocol is None or protocol.identify is None):
         raise ConfigurationError(
             f"handler {handler}", "it asks for a Device, and nothing says who that is", "add identify= to listen(…)"
         )
+    if protocol is not None and protocol.identify is None:
+        for name in ("redelivery_key", "replies", "write"):
+            if getattr(protocol, name) is not None:
+                raise ConfigurationError(name, "it needs to know the device", "say who it is: identify=…")
     if protocol is not None and is_per_connection:
         raise ConfigurationError(
             f"handler {handler}",

@@ -1,4 +1,4 @@
-"""From a user's function to a hook: what is asked when a client connects, subscribes, publishes or calls.
+"""From a user's function to a hook of SDK clients, asked when one connects, subscribes, publishes or calls.
 
 A hook differs from a handler of messages in four ways. It gives an answer. It may be a plain function, which runs on
 the event loop like a plain dependency. It may leave the client's data alone. And a dependency that ends its error does
@@ -117,6 +117,7 @@ def compile_hook(
         overrides=dict(overrides),
         signatures=signatures or read_signatures(function),
         is_hook=True,
+        has_connection=False,
     )
     return CompiledHook(function, environment)
 

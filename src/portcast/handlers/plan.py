@@ -5,12 +5,13 @@ follow those of its connection, so the index of a message's value is known once 
 argument is a `_Ref`.
 
 Per connection: slot 0 is the connection, then one slot for each step. Per message: the message, then one slot for
-each step.
+each step. Functions of one listener are compiled together (`plan_all`): what lives as long as the connection is made
+once for all of them, and lies in the same slots.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from inspect import isclass
@@ -35,8 +36,9 @@ class Environment:
             or at connect for what lives as long as the connection.
         overrides: replacements of dependencies, as in ``FastAPI.dependency_overrides``.
         signatures: the reader, with what it already knows.
-        is_hook: the function is called for what a client asks, one call like another: it may take neither message nor
-            connection, and nothing lives longer than the call.
+        is_hook: the function is told or asked something: it may take neither message nor connection.
+        has_connection: there is a connection, with values that live as long as it; false for hooks of SDK clients,
+            where one call is like another.
     """
 
     connection_type: type
@@ -44,6 +46,7 @@ class Environment:
     overrides: Mapping[Call, Call]
     signatures: Signatures
     is_hook: bool = False
+    has_connection: bool = True
 
     @property
     def noun(self) -> str:
@@ -53,7 +56,7 @@ class Environment:
     @property
     def instead(self) -> str:
         """The name of the type to ask for where something has no place."""
-        return "HTTPConnection" if self.is_hook else self.connection_type.__name__
+        return self.connection_type.__name__ if self.has_connection else "HTTPConnection"
 
     def provides(self, annotation: object) -> bool:
         """Return True if a provider makes such values."""
@@ -109,29 +112,46 @@ def plan(function: Call, environment: Environment) -> Plan:
     Raises:
         ConfigurationError: a parameter of the handler or of a dependency cannot be provided; names both.
     """
-    where = f"{environment.noun} {name_of(function)}"
-    parameters = environment.signatures.of(function, where)
-    return _Planner(environment, where, parameters).plan(function)
+    return plan_all([(function, environment)])[0]
+
+
+def plan_all(functions: Sequence[tuple[Call, Environment]]) -> list[Plan]:
+    """Compile functions that serve the same connections. Their plans have the steps of the connection in common.
+
+    Raises:
+        ConfigurationError: as for `plan`.
+    """
+    shared = _Made()
+    planners = [_Planner(function, environment, shared) for function, environment in functions]
+    # Only now is it known how many values a connection has.
+    return [planner.plan() for planner in planners]
 
 
 @dataclass
-class _Planner:
-    environment: Environment
-    where: str
-    parameters: tuple[Parameter, ...]
-    message: Parameter | None = None
-    steps: dict[_Scope, list[tuple[Call, _Arguments]]] = field(default_factory=lambda: {s: [] for s in _Scope})
-    made: dict[tuple[Hashable, _Scope], _Ref] = field(default_factory=dict)
+class _Made:
+    """What is made in one scope: the steps in order, and which value is whose."""
 
-    def plan(self, function: Call) -> Plan:
+    steps: list[tuple[Call, _Arguments]] = field(default_factory=list)
+    refs: dict[Hashable, _Ref] = field(default_factory=dict)
+
+
+class _Planner:
+    def __init__(self, function: Call, environment: Environment, shared: _Made) -> None:
+        self.environment = environment
+        self.where = f"{environment.noun} {name_of(function)}"
+        self.made = {_Scope.CONNECTION: shared, _Scope.MESSAGE: _Made()}
+        self.function = function
+        self.parameters = environment.signatures.of(function, self.where)
         self.message = self._find_message()
         scope = _Scope.CONNECTION if self._is_per_connection else _Scope.MESSAGE
         asker = _Asker(self.where, scope, (identity(function),))
-        arguments = self._arguments(self.parameters, asker, function)
+        self.arguments = self._arguments(self.parameters, asker, function)
+
+    def plan(self) -> Plan:
         return Plan(
-            connection_steps=tuple(self._step(*s) for s in self.steps[_Scope.CONNECTION]),
-            message_steps=tuple(self._step(*s) for s in self.steps[_Scope.MESSAGE]),
-            call=step(function, *self._indexes(arguments)).invoke,
+            connection_steps=tuple(self._step(*s) for s in self.made[_Scope.CONNECTION].steps),
+            message_steps=tuple(self._step(*s) for s in self.made[_Scope.MESSAGE].steps),
+            call=step(self.function, *self._indexes(self.arguments)).invoke,
             message=self.message,
         )
 
@@ -218,21 +238,21 @@ class _Planner:
         return _MESSAGE
 
     def _choices(self) -> str:
-        own = [] if self.environment.is_hook else [self.environment.connection_type]
+        own = [self.environment.connection_type] if self.environment.has_connection else []
         types = [*own, *self.environment.providers]
         names = [t.__name__ for t in types]
         return ", ".join(names if self.message is None else [*names, f"the message ({display(self.message)})"])
 
     def _provided(self, annotation: object, scope: _Scope) -> _Ref:
-        key = (("provider", annotation), scope)
-        if key not in self.made:
-            self.made[key] = self._add(self.environment.providers[annotation], _Arguments([_CONNECTION], []), scope)
-        return self.made[key]
+        key, refs = ("provider", annotation), self.made[scope].refs
+        if key not in refs:
+            refs[key] = self._add(self.environment.providers[annotation], _Arguments([_CONNECTION], []), scope)
+        return refs[key]
 
     def _dependency(self, parameter: Parameter, depends: fastapi.params.Depends, asker: _Asker) -> _Ref:
         key = at(asker.where, parameter.name)
         original = dependency_of(parameter, depends, asker.where)
-        if self.environment.is_hook and isinstance(depends, PerConnection):
+        if not self.environment.has_connection and isinstance(depends, PerConnection):
             raise ConfigurationError(key, "nothing lives longer than one call of a hook", "use Depends")
         is_shared = self._is_per_connection or isinstance(depends, PerConnection)
         scope = _Scope.CONNECTION if is_shared else _Scope.MESSAGE
@@ -245,13 +265,13 @@ class _Planner:
         me = identity(original)
         if me in asker.calls:
             raise ConfigurationError(key, f"{name_of(original)} depends on itself", "break the circle")
-        if depends.use_cache and (me, scope) in self.made:
-            return self.made[me, scope]
+        if depends.use_cache and me in self.made[scope].refs:
+            return self.made[scope].refs[me]
         call = self._override(original)
         here = _Asker(f"{asker.where} -> {name_of(call)}", scope, (*asker.calls, me))
         parameters = self.environment.signatures.of(call, here.where)
         ref = self._add(call, self._arguments(parameters, here, call), scope)
-        self.made.setdefault((me, scope), ref)
+        self.made[scope].refs.setdefault(me, ref)
         return ref
 
     def _override(self, call: Call) -> Call:
@@ -263,8 +283,9 @@ class _Planner:
         return call
 
     def _add(self, call: Call, arguments: _Arguments, scope: _Scope) -> _Ref:
-        self.steps[scope].append((call, arguments))
-        return _Ref(scope, len(self.steps[scope]))
+        steps = self.made[scope].steps
+        steps.append((call, arguments))
+        return _Ref(scope, len(steps))
 
     def _step(self, call: Call, arguments: _Arguments) -> Step:
         return step(call, *self._indexes(arguments))
@@ -276,4 +297,6 @@ class _Planner:
         )
 
     def _index(self, ref: _Ref) -> int:
-        return ref.index if ref.scope is _Scope.CONNECTION else ref.index + 1 + len(self.steps[_Scope.CONNECTION])
+        if ref.scope is _Scope.CONNECTION:
+            return ref.index
+        return ref.index + 1 + len(self.made[_Scope.CONNECTION].steps)

@@ -6,41 +6,17 @@ It is to device ports what `fastapi.APIRouter` is to paths.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from dataclasses import replace
+from typing import Any
 
 from portcast.codecs import Codec
 from portcast.errors import ConfigurationError, TopicError
 from portcast.framing import Framing
+from portcast.handlers.declared import Declaration, DeclaredListener, Identify, identified_by
 from portcast.handlers.device_options import split_options
-from portcast.handlers.signature import Signatures, read_signatures
 from portcast.listen_url import ListenerConfig, listener_from_url
-from portcast.runtime import Authenticate, DeviceProtocol
+from portcast.runtime import Authenticate
 from portcast.topics import validate_topic
-
-Function = TypeVar("Function", bound=Callable[..., Any])
-Identify = TypeVar("Identify", bound=Callable[..., str | None])
-
-
-@dataclass(frozen=True, slots=True)
-class Declaration:
-    """One declared listener.
-
-    Attributes:
-        config: address, framing and limits.
-        function: the user's handler as written; None for a relay.
-        codec: what the user chose; None: by the handler's annotation.
-        signatures: of the handler and its dependencies, read where it was declared; None for a relay.
-        protocol: what was said of devices; None if nothing was.
-        authenticate: lets devices in (`portcast.runtime.authentication`); None lets everybody in.
-    """
-
-    config: ListenerConfig
-    function: Callable[..., Any] | None
-    codec: Codec[Any] | None
-    signatures: Signatures | None = None
-    protocol: DeviceProtocol | None = None
-    authenticate: Authenticate | None = None
 
 
 class DeviceRouter:
@@ -75,33 +51,33 @@ class DeviceRouter:
         *,
         framing: Framing | None = None,
         codec: Codec[Any] | None = None,
+        message: object = None,
         name: str | None = None,
         authenticate: Authenticate | None = None,
         **options: object,
-    ) -> Callable[[Function], Function]:
+    ) -> DeclaredListener:
         """Declare a listener whose frames go to the decorated function, which stays as it is.
+
+        The decorator may be kept: see `DeclaredListener` for several handlers and for hooks.
 
         Args:
             url: ``tcp://HOST:PORT``, ``unix:///PATH`` or a port, with options as ``?key=value``.
             framing: how frames lie in the stream; lines unless the URL says otherwise.
-            codec: how frames become messages; chosen by the handler's annotation if None.
+            codec: how frames become messages; chosen by the annotation of the handler, or by ``message``, if None.
+            message: the models that have handlers of their own, as a union with a discriminator; None: one handler
+                gets all.
             name: names the listener in logs and the API; its address if None.
             authenticate: takes the connection and its first frame, and says who is let in, at once or as an awaitable:
                 True, ``"login"`` if the frame was nothing else, or False. Nothing else runs before.
             **options: fields of `portcast.config.ListenerOptions` and of `portcast.DeviceProtocol`.
 
         Raises:
-            ConfigurationError: the URL or an option cannot work.
+            ConfigurationError: the URL or an option cannot work, or nothing says of which model a message is.
         """
         protocol, rest = split_options(options)
         config = listener_from_url(url, framing=framing, name=name, options=rest)
-
-        def declare(function: Function) -> Function:
-            signatures = read_signatures(function)
-            self.declarations.append(Declaration(config, function, codec, signatures, protocol, authenticate))
-            return function
-
-        return declare
+        draft = Declaration(config, None, codec, protocol=protocol, message=message, authenticate=authenticate)
+        return DeclaredListener(self.declarations, draft)
 
     def identify(self, handler: Callable[..., Any]) -> Callable[[Identify], Identify]:
         """Declare the decorated function as ``identify=`` of all listeners of a handler.
@@ -115,15 +91,13 @@ class DeviceRouter:
         Raises:
             ConfigurationError: the group has no listener with this handler.
         """
-        indexes = [index for index, one in enumerate(self.declarations) if one.function is handler]
+        indexes = [index for index, one in enumerate(self.declarations) if handler in one.functions]
         if not indexes:
             raise ConfigurationError(f"identify({handler!r})", "no listener has this handler", "declare it first")
 
         def declare(function: Identify) -> Identify:
             for index in indexes:
-                one = self.declarations[index]
-                protocol = replace(one.protocol or DeviceProtocol(), identify=function)
-                self.declarations[index] = replace(one, protocol=protocol)
+                self.declarations[index] = identified_by(self.declarations[index], function)
             return function
 
         return declare

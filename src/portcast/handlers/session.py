@@ -8,7 +8,7 @@ close the connection's own dependencies the same way. The methods run in one tas
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
 from portcast.handlers.calls import Slots, run_steps
@@ -24,9 +24,20 @@ class _Session:
         self._values: Slots = [connection]
         self._opened: Opened = []
 
+    @property
+    def values(self) -> Slots:
+        """The connection, and what lives as long as it; to be read only."""
+        return self._values
+
     async def open(self) -> None:
         """Run the dependencies that live as long as the connection. When cancelled, those that ran await `close`."""
         await run_steps(self._plan.connection_steps, self._values, self._opened)
+
+    async def failed(self, error: Exception) -> None:
+        """Do nothing: `portcast.handlers.listener_hooks` tells the application."""
+
+    async def idle(self) -> None:
+        """As `failed`."""
 
     async def close(self, error: BaseException | None) -> None:
         """Close them in reverse order. A second call does nothing.
@@ -45,7 +56,9 @@ class _Session:
             raise left
 
 
-class _MessageSession(_Session):
+class MessageSession(_Session):
+    """What sessions that are called once per message have in common."""
+
     __slots__ = ("decode",)
 
     def __init__(self, plan: Plan, connection: object, decode: Callable[[bytes], Any]) -> None:
@@ -53,12 +66,16 @@ class _MessageSession(_Session):
         self.decode = decode
         """The codec's; see `portcast.runtime.session.Session`."""
 
+    def handle(self, message: object) -> Awaitable[object]:
+        """See `portcast.runtime.session.Session`."""
+        raise NotImplementedError
+
     async def run(self) -> NoReturn:
         """Never used: the handler is called per message."""
         raise AssertionError("run() is for per-connection handlers")
 
 
-class PlainSession(_MessageSession):
+class PlainSession(MessageSession):
     """Calls a handler once per message; no dependency of the message must be closed."""
 
     __slots__ = ()
@@ -76,7 +93,7 @@ class PlainSession(_MessageSession):
         return await plan.call(slots)
 
 
-class ManagedSession(_MessageSession):
+class ManagedSession(MessageSession):
     """Calls a handler once per message and closes the message's dependencies after it."""
 
     __slots__ = ()

@@ -194,7 +194,7 @@ class Gate:
         connection = self._connection
         self._emit(HandlerAbandoned(connection.id, ListenerName(connection.listener), NAME))
 
-    def rest(self) -> None:
+    def rest(self, silent_s: float) -> None:
         """See `Consumer.rest`: nothing can be let go of."""
 
     async def receive(self) -> bytes:

@@ -144,6 +144,11 @@ class Connection(Output):
         return self.tls.peer_certificate if self.tls is not None else None
 
     @property
+    def host(self) -> str:
+        """The device's IP address alone: ``192.0.2.7``, ``2001:db8::7``; empty for a Unix socket."""
+        return self._peer.rpartition(":")[0].strip("[]")
+
+    @property
     def state(self) -> dict[str, Any]:
         """A place for the application's own values, gone with the connection."""
         if self._state is None:
@@ -167,6 +172,16 @@ class Connection(Output):
     def is_closing(self) -> bool:
         """True once no more frames will be read."""
         return self._close_reason is not None
+
+    @property
+    def close_reason(self) -> CloseReason | None:
+        """Why no more frames will be read, one of `portcast.events.CloseReason`; None while it goes on."""
+        return self._close_reason
+
+    @property
+    def idle_s(self) -> float:
+        """Silence of which the application may be told: half of ``idle_timeout``, so that the device can answer."""
+        return self._listener.options.idle_timeout_s / 2
 
     def __aiter__(self) -> Connection:
         return self
@@ -375,7 +390,7 @@ class Connection(Output):
         if self._close_reason is not None or not self._is_reading:
             return
         if now - self.received_at > REST_S:
-            self._consumer.rest()
+            self._consumer.rest(now - self.received_at)
         if not self.frames and options.first_frame_timeout_s and now - self.opened_at > options.first_frame_timeout_s:
             self.end("first_frame_timeout")
         elif options.idle_timeout_s and now - self.received_at > options.idle_timeout_s:

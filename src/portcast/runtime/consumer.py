@@ -36,8 +36,8 @@ class Consumer(Protocol):
         """True while a received frame has not been handled."""
         ...
 
-    def rest(self) -> None:
-        """Let go of what only a busy connection needs; the device has been silent for a while. May be called often."""
+    def rest(self, silent_s: float) -> None:
+        """Let go of what only a busy connection needs; the device is silent for so long. May be called often."""
         ...
 
     async def receive(self) -> bytes:

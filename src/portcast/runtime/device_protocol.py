@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from inspect import Parameter, signature
+from typing import Any, Literal, get_args
 
 from portcast.codecs import BinaryModel, encode_value
 from portcast.devices import CommandOptions, DeviceOptions, RedeliveryOptions
 from portcast.errors import ConfigurationError
 from portcast.runtime.device_replies import Replies
-
-if TYPE_CHECKING:
-    from portcast.runtime.connection import Connection
 
 Identity = Literal["message", "connection"]
 """To whom a message belongs that does not say it itself:
@@ -23,6 +20,9 @@ Identity = Literal["message", "connection"]
 
 A message that names a device is always its own, whatever came before.
 """
+
+IdentifiedBy = Literal["message", "both", "connection"]
+"""With what `DeviceProtocol.identify` is called; ``both`` means the message, then the connection."""
 
 Lookup = Callable[[str], Awaitable[Mapping[str, str] | None]]
 """The application's own list of devices: the tags of a device that it knows, perhaps none, or None."""
@@ -35,8 +35,10 @@ class DeviceProtocol:
     The functions are called on the loop, in the order of the messages, and must not block.
 
     Attributes:
-        identify: returns the id of the device that a message names, or None. One that takes two arguments is given
-            the connection, too: its `Connection.peer_certificate`, ``proxy`` and ``peer`` say who is there.
+        identify: returns the id of a device, or None. Called with each message, to say whose it is; with two
+            parameters, with the message and its `Connection`, whose ``peer_certificate``, ``proxy`` and ``peer`` say
+            who is there; with one that is annotated ``Connection``, once when a device connects, and all of its
+            messages are that device's.
         identity: whose a message is that names nobody.
         ack: returns the frame that says yes to a message, from the message and what its handler returned; None sends
             nothing. Called after the handler and its dependencies are done. For a message that came again the result
@@ -48,10 +50,10 @@ class DeviceProtocol:
             they are, text as UTF-8, a `BinaryModel` as its bytes, and anything else as JSON.
 
     Raises:
-        ConfigurationError: a value cannot work, or needs ``identify`` beside it.
+        ConfigurationError: a value cannot work.
     """
 
-    identify: Callable[[Any], str | None] | Callable[[Any, Connection], str | None] | None = None
+    identify: Callable[..., str | None] | None = None
     identity: Identity = "message"
     ack: Callable[[Any, Any], bytes | None] | None = None
     nack: Callable[[Any, Exception], bytes | None] | None = None
@@ -68,16 +70,11 @@ class DeviceProtocol:
             raise ConfigurationError("identity", f"{self.identity!r} is no choice", "use message or connection")
         if not isinstance(self.replies, Replies | None):
             raise ConfigurationError("replies", f"{self.replies!r}", "use by_field(…), by_type(…) or one_at_a_time()")
-        for name in ("redelivery_key", "replies", "write"):
-            if getattr(self, name) is not None and self.identify is None:
-                raise ConfigurationError(name, "it needs to know the device", "say who it is: identify=…")
 
-    def identification(self) -> Callable[[Any, Connection], str | None] | None:
-        """Return ``identify`` as a function of message and connection, whichever it is; None if there is none."""
-        identify: Callable[..., str | None] | None = self.identify
-        if identify is None or _takes_connection(identify):
-            return identify
-        return lambda message, connection: identify(message)
+    @property
+    def identified_by(self) -> IdentifiedBy:
+        """What ``identify`` is called with."""
+        return "message" if self.identify is None else _what_it_takes(self.identify)
 
     def frame(self, value: object, correlation: Hashable) -> bytes:
         """Return the frame of a command.
@@ -89,6 +86,23 @@ class DeviceProtocol:
         if self.write is not None:
             return self.write(value, correlation)
         return value.to_bytes() if isinstance(value, BinaryModel) else encode_value(value)
+
+
+def _what_it_takes(identify: Callable[..., object]) -> IdentifiedBy:
+    try:
+        parameters = signature(identify).parameters.values()
+    except (TypeError, ValueError):  # of a builtin; those take the message
+        return "message"
+    asked = [one for one in parameters if one.kind in _POSITIONAL and one.default is Parameter.empty]
+    if len(asked) == 2:
+        return "both"
+    # The class cannot be imported here, and annotations may be strings.
+    annotation = asked[0].annotation if len(asked) == 1 else None
+    name = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+    return "connection" if name.rpartition(".")[2] == "Connection" else "message"
+
+
+_POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +142,3 @@ class DeviceSettings:
     redelivery: RedeliveryOptions = field(default_factory=RedeliveryOptions)
     known: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     lookup: Lookup | None = None
-
-
-def _takes_connection(function: Callable[..., object]) -> bool:
-    """Return True if a function must be called with two arguments."""
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return False  # written in C, such as `operator.attrgetter`
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return sum(one.kind in positional and one.default is inspect.Parameter.empty for one in parameters) == 2

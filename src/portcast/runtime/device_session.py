@@ -10,19 +10,21 @@ Around the user's handler, for each message, in this order::
 An acknowledgement is sent when the handler and its dependencies are done, never before: what the server lost, the
 device still has. Messages of a connection are handled one at a time, so acknowledgements keep their order.
 
-Identity by address, by client certificate and by PROXY header belongs into `DeviceSession.open`.
+Where the connection itself says who the device is (by its address, say), it is attached in `DeviceSession.open`.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import Any
 
 from portcast.devices import Delivery, RedeliveryWindow, validate_device_id
 from portcast.errors import CodecError, ConnectionClosedError, DeviceIdError
 from portcast.runtime.connection import Connection
 from portcast.runtime.device import Device
 from portcast.runtime.device_directory import DeviceDirectory
-from portcast.runtime.device_protocol import DeviceProtocol
+from portcast.runtime.device_protocol import DeviceProtocol, Identity
 from portcast.runtime.session import Handler, Session
 from portcast.types import DeviceId
 
@@ -43,13 +45,16 @@ class DeviceHandler:
         """
         self.name = handler.name
         self.is_per_connection = handler.is_per_connection
-        self.needs_open = handler.needs_open
+        self.identified_by = protocol.identified_by
+        is_by_connection = self.identified_by == "connection"
+        self.identity: Identity = "connection" if is_by_connection else protocol.identity
+        self.needs_open = handler.needs_open or is_by_connection
+        self.has_idle_hook = handler.has_idle_hook
         self.protocol = protocol
         self.directory = directory
         self.needs_device = needs_device
         self._handler = handler
-        self.identify = protocol.identification()
-        if self.identify is not None:
+        if protocol.identify is not None:
             directory.commands.speak(protocol)
 
     def session(self, connection: Connection) -> DeviceSession:
@@ -88,6 +93,7 @@ class DeviceSession:
         "_frame_bytes",
         "_handler",
         "_has_replies",
+        "_identify",
         "_is_plain",
         "_session",
         "device_id",
@@ -100,18 +106,53 @@ class DeviceSession:
         self._session = session
         self._connection = connection
         self._has_replies = protocol.replies is not None
+        self._identify = _identification(handler, connection)
         self._is_plain = not (protocol.ack or protocol.nack or protocol.redelivery_key)
         # Of the message that was decoded last, which is handled next.
         self.device_id: DeviceId | None = None
         self._frame_bytes = 0
 
     async def open(self) -> None:
-        """See `Session.open`."""
-        await self._session.open()
+        """Attach the device if its connection says who it is, then open the handler's session.
+
+        If it is refused, the connection has ended, and nothing is opened.
+        """
+        protocol, connection = self._handler.protocol, self._connection
+        if self._handler.identified_by != "connection" or protocol.identify is None:
+            await self._session.open()
+            return
+        device_id = protocol.identify(connection)
+        if device_id is None:
+            await self._session.open()
+        elif (device := await self._enter(device_id)) is not None:
+            device.newcomer = asyncio.current_task()
+            try:
+                await self._session.open()
+            finally:
+                device.newcomer = None
+            if connection in device.connections:
+                self._directory.ready(device)
+
+    async def _enter(self, device_id: str) -> Device | None:
+        connection = self._connection
+        try:
+            valid = validate_device_id(device_id)
+        except DeviceIdError as error:
+            connection.end("rejected", str(error))
+            return None
+        return await self._directory.enter(connection, self._handler.protocol, valid)
 
     async def run(self) -> None:
         """See `Session.run`."""
         await self._session.run()
+
+    async def failed(self, error: Exception) -> None:
+        """See `Session.failed`."""
+        await self._session.failed(error)
+
+    async def idle(self) -> None:
+        """See `Session.idle`."""
+        await self._session.idle()
 
     async def close(self, error: BaseException | None) -> None:
         """See `Session.close`."""
@@ -127,13 +168,11 @@ class DeviceSession:
         message = self._session.decode(frame)
         self._frame_bytes = len(frame)
         handler = self._handler
-        protocol = handler.protocol
-        identify = handler.identify
-        if identify is None:
+        if self._identify is None:
             return message
-        text = identify(message, self._connection)
+        text = self._identify(message)
         device = self._connection.device
-        if device is not None and (text == device.id or (text is None and protocol.identity == "connection")):
+        if device is not None and (text == device.id or (text is None and handler.identity == "connection")):
             self.device_id = device.id
         elif text is not None:
             try:
@@ -241,3 +280,18 @@ class DeviceSession:
         except ConnectionClosedError:
             # The device is gone; it sends the message again if it cares.
             return
+
+
+def _identification(handler: DeviceHandler, connection: Connection) -> Callable[[Any], str | None] | None:
+    """Return what says whose a message is; None if nothing does."""
+    identify = handler.protocol.identify
+    if identify is None or handler.identified_by == "message":
+        return identify
+    if handler.identified_by == "connection":
+        return _nobody
+    both = identify
+    return lambda message: both(message, connection)
+
+
+def _nobody(message: object) -> None:
+    return None

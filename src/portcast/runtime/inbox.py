@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from portcast.errors import CodecError, ConnectionClosedError
+from portcast.errors import CodecError, ConnectionClosedError, MessageUnhandled
 from portcast.events import Emit, FrameRejected, HandlerAbandoned, HandlerFailed
 from portcast.runtime.connection import Connection
 from portcast.runtime.session import Handler, Session
@@ -33,11 +33,14 @@ class InboxConsumer:
         "_emit",
         "_handler",
         "_has_ended",
+        "_idle_since",
         "_inbox",
         "_is_handling",
+        "_is_idle",
         "_is_resting",
         "_limit",
         "_max_bad",
+        "_session",
         "_tasks",
         "_waiter",
         "task",
@@ -76,6 +79,11 @@ class InboxConsumer:
         self._is_resting = False
         self._has_ended = False
         self._bad_in_a_row = 0
+        # Of the task that runs.
+        self._session: Session | None = None
+        # When that was received after which the application is to be told, or was told, of silence.
+        self._idle_since = -1.0
+        self._is_idle = False
         self.task: asyncio.Task[None] | None = None
         if handler.needs_open or handler.is_per_connection:
             self._start()
@@ -89,7 +97,7 @@ class InboxConsumer:
         self._tasks.discard(task)
         if self._is_resting and not self._has_ended and not task.cancelled() and task.exception() is None:
             self.task, self._is_resting = None, False
-            if self._inbox:  # came while the session was closed
+            if self._inbox or self._is_idle:  # came while the session was closed
                 self._start()
             else:
                 self._inbox = None
@@ -152,12 +160,26 @@ class InboxConsumer:
             return
         self._emit(HandlerAbandoned(self._connection.id, ListenerName(self._connection.listener), self._handler.name))
 
-    def rest(self) -> None:
+    def rest(self, silent_s: float) -> None:
         """See `Consumer.rest`."""
         handler = self._handler
+        if handler.has_idle_hook and silent_s >= self._connection.idle_s and self._ask_if_idle():
+            return
         if self._waiter is not None and not handler.needs_open and not handler.is_per_connection:
             self._is_resting = True
             self._wake()
+
+    def _ask_if_idle(self) -> bool:
+        """Have the task tell of silence; return False if it was told of this one."""
+        if self._idle_since == self._connection.received_at:
+            return False
+        self._idle_since = self._connection.received_at
+        self._is_idle = True
+        if self.task is None:
+            self._start()
+        else:
+            self._wake()
+        return True
 
     async def receive(self) -> bytes:
         """See `Consumer.receive`."""
@@ -180,6 +202,9 @@ class InboxConsumer:
     async def _next(self) -> bytes | None:
         """Return the next frame, or None when there will be none. Cancelling loses none."""
         while not self._inbox:
+            if self._is_idle and not self._has_ended:
+                await self._tell_idle()
+                continue
             if self._has_ended or self._is_resting:
                 return None
             self._waiter = asyncio.get_running_loop().create_future()
@@ -193,6 +218,11 @@ class InboxConsumer:
             self._connection.resume_reading()
         return frame
 
+    async def _tell_idle(self) -> None:
+        self._is_idle = False
+        if self._session is not None and self._idle_since == self._connection.received_at:
+            await self._session.idle()
+
     async def _run(self) -> None:
         try:
             await self._run_session()
@@ -201,7 +231,7 @@ class InboxConsumer:
             raise RuntimeError(f"SystemExit: {error}") from error
 
     async def _run_session(self) -> None:
-        session = self._handler.session(self._connection)
+        session = self._session = self._handler.session(self._connection)
         failure: BaseException | None = None
         try:
             await session.open()
@@ -211,9 +241,12 @@ class InboxConsumer:
                 await self._handle_all(session)
         except BaseException as error:
             failure = error
+            if isinstance(error, Exception):
+                await session.failed(error)
             raise
         finally:
             self._is_handling = False
+            self._session = None
             await session.close(failure)
 
     async def _handle_all(self, session: Session) -> None:
@@ -232,9 +265,10 @@ class InboxConsumer:
             message = session.decode(frame)
         except CodecError as error:
             self._rejected(error)
+            await session.failed(error)
             return
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a codec of the user's own may raise anything
-            self._failed(error)
+            await self._failed_in(session, error)
             return
         self._bad_in_a_row = 0
         try:
@@ -245,15 +279,27 @@ class InboxConsumer:
             if task is None or task.cancelling():
                 raise
             self._failed(error)
+        except MessageUnhandled as error:
+            # The device is not at fault: this never ends its connection.
+            self._refused(error, in_a_row=1)
+            await session.failed(error)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - what a user's handler raises costs its message only
-            self._failed(error)
+            await self._failed_in(session, error)
+
+    async def _failed_in(self, session: Session, error: BaseException) -> None:
+        self._failed(error)
+        if isinstance(error, Exception):
+            await session.failed(error)
 
     def _rejected(self, error: CodecError) -> None:
         self._bad_in_a_row += 1
-        connection = self._connection
-        self._emit(FrameRejected(connection.id, ListenerName(connection.listener), str(error), self._bad_in_a_row))
+        self._refused(error, self._bad_in_a_row)
         if self._max_bad and self._bad_in_a_row >= self._max_bad:
-            connection.end("bad_frames", str(error))
+            self._connection.end("bad_frames", str(error))
+
+    def _refused(self, error: CodecError, in_a_row: int) -> None:
+        connection = self._connection
+        self._emit(FrameRejected(connection.id, ListenerName(connection.listener), str(error), in_a_row))
 
     def _failed(self, error: BaseException) -> None:
         connection = self._connection

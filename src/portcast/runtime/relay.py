@@ -97,7 +97,7 @@ class RelayConsumer:
     def abandon(self) -> None:
         """See `Consumer.abandon`: a relay stops at once."""
 
-    def rest(self) -> None:
+    def rest(self, silent_s: float) -> None:
         """See `Consumer.rest`: a relay holds nothing."""
 
     async def receive(self) -> bytes:

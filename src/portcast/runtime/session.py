@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -35,12 +36,21 @@ class Session(Protocol):
         """
         ...
 
-    async def handle(self, message: object) -> object:
+    def handle(self, message: object) -> Awaitable[object]:
         """Run the message's dependencies and the handler, close the dependencies, return the handler's result.
 
         Raises:
+            MessageUnhandled: no handler takes it.
             Exception: whatever the handler or a dependency raised; its yield-dependencies have seen it.
         """
+        ...
+
+    async def failed(self, error: Exception) -> None:
+        """Take note of an error of a message, of its frame, or of `run`; all but the last is counted and logged."""
+        ...
+
+    async def idle(self) -> None:
+        """Take note that the device is silent."""
         ...
 
     async def close(self, error: BaseException | None) -> None:
@@ -64,6 +74,11 @@ class Handler(Protocol):
     @property
     def needs_open(self) -> bool:
         """True if dependencies must run at connect; otherwise the task starts with the first frame."""
+        ...
+
+    @property
+    def has_idle_hook(self) -> bool:
+        """True if `Session.idle` is to be called when the device was silent for half of ``idle_timeout``."""
         ...
 
     def session(self, connection: Connection) -> Session:
