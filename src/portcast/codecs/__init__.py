@@ -33,7 +33,9 @@ from portcast.codecs.binary_scale import Rounding
 from portcast.codecs.binary_times import BcdDateTime, ByteDateTime, UnixTime
 from portcast.codecs.binary_union import BinaryUnion
 from portcast.codecs.choose import codec_for
+from portcast.codecs.construct_codec import ConstructCodec
 from portcast.codecs.json_codec import MAX_JSON_DEPTH, JsonCodec
+from portcast.codecs.kaitai_codec import KaitaiCodec
 from portcast.codecs.model import ModelCodec
 from portcast.codecs.raw import BytesCodec
 from portcast.codecs.text import TextCodec
@@ -57,6 +59,7 @@ __all__ = [
     "BytesCodec",
     "Codec",
     "Constant",
+    "ConstructCodec",
     "Float16",
     "Float32",
     "Float64",
@@ -69,6 +72,7 @@ __all__ = [
     "Int56",
     "Int64",
     "JsonCodec",
+    "KaitaiCodec",
     "ModelCodec",
     "Padding",
     "PaddingBits",

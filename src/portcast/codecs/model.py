@@ -69,7 +69,7 @@ class ModelCodec(Generic[T]):
             return self._validate(frame)
         except ValidationError as error:
             # Without the cause: the text of a ValidationError quotes the input.
-            raise CodecError("model", f"not a valid {self._title}: {_problems(error)}", frame) from None
+            raise CodecError("model", f"not a valid {self._title}: {problems_of(error)}", frame) from None
 
     def encode(self, value: T) -> bytes:
         """Return ``value`` as JSON.
@@ -85,7 +85,8 @@ class ModelCodec(Generic[T]):
             raise CodecError("model", f"cannot encode {type(value).__name__} as {self._title}") from None
 
 
-def _problems(error: ValidationError) -> str:
+def problems_of(error: ValidationError) -> str:
+    """Return up to three problems as field paths and messages, without values of the input."""
     problems = error.errors(include_url=False, include_context=False, include_input=False)
     shown = "; ".join(map(describe_problem, problems[:_SHOWN_PROBLEMS]))
     more = len(problems) - _SHOWN_PROBLEMS
