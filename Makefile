@@ -9,7 +9,7 @@ export UV_SYSTEM_CERTS := true
 # Bytecode of what the tools install is worth its disk; bytecode of our tree is not needed.
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup run test lint format bench e2e conformance audits hostile lock proto clean
+.PHONY: help setup run test lint format bench e2e conformance ledger audits hostile lock proto clean
 
 help:            ## list the targets
 	@grep -hE '^[a-z0-9]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -59,6 +59,9 @@ audits: .venv/.ready     ## bandit on the source, schemathesis on the HTTP API
 
 hostile: .venv/.ready    ## attack tools and suites of others that take more than a minute
 	@$(PY) scripts/test.py hostile
+
+ledger: .venv/.ready     ## 100 000 commands under cuts, reconnects and timeouts (PORTCAST_SEED=n for another run)
+	@PORTCAST_COMMANDS=100000 $(PY) -m pytest -s tests/integration/test_command_ledger.py
 
 lock: $(UV)              ## renew requirements/dev.txt (hashes, no index addresses)
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
