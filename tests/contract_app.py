@@ -91,7 +91,13 @@ async def closed_one(id: str) -> dict[str, Any]:  # noqa: A002 - as elsewhere
     event = closed.get(id)
     if event is None:
         return {}
-    return {"reason": event.reason, "delivered": event.delivered, "dropped": event.dropped, "notes": notes[id]}
+    return {
+        "reason": event.reason,
+        "code": event.code,
+        "delivered": event.delivered,
+        "dropped": event.dropped,
+        "notes": notes[id],
+    }
 
 
 @app.post("/control/publish")

@@ -133,12 +133,14 @@ class SdkSink(FakeSink):
 
     Attributes:
         has_room: what `write_now` returns.
+        is_held: whether the client is read.
         out: ASGI messages.
     """
 
     def __init__(self, *, is_open: bool = True) -> None:
         super().__init__(is_open=is_open)
         self.has_room = True
+        self.is_held = False
         self.out: list[object] = []
 
     def write(self, batch: Batch) -> bool:
@@ -150,6 +152,12 @@ class SdkSink(FakeSink):
         self.answers += items
         return self.has_room
 
+    def hold_reading(self) -> None:
+        self.is_held = True
+
+    def read_on(self) -> None:
+        self.is_held = False
+
 
 class Client:
     """A client that speaks with a `SdkClient` and reads what its sink was given.
@@ -159,11 +167,16 @@ class Client:
         texts: what it has seen of each channel, deltas applied, by channel: (offset, data as the publisher wrote it).
     """
 
-    def __init__(self, node: SdkNode, kind: Format, *, is_open: bool, http: HTTPConnection | None = None) -> None:
+    def __init__(self, node: SdkNode, kind: Format, *, is_open: bool, can_be_held: bool) -> None:
         self.format = kind
         self.sink = SdkSink(is_open=is_open)
         self.it: SdkClient = node.accept(
-            self.sink, wire(kind, "messages"), http or request(), bind=self.sink.bind, peer="192.0.2.7:5"
+            self.sink,
+            wire(kind, "messages"),
+            request(),
+            bind=self.sink.bind,
+            peer="192.0.2.7:5",
+            reader=self.sink if can_be_held else None,
         )
         self.texts: dict[str, list[tuple[int, bytes]]] = {}
         self._deltas: set[str] = set()
@@ -347,13 +360,21 @@ class World:
         running = SimpleNamespace(hub=self.hub, broker=self.broker, now=self.clock.time, unix_time=lambda at: at + 1000)
         self.node = SdkNode(cast(Node, running), self.rules, session or options(), self.events)
 
-    def client(self, kind: Format = Format.JSON, *, is_open: bool = True) -> Client:
-        """A client that is not connected yet; ``is_open`` says that its sink takes all at once."""
-        return Client(self.node, kind, is_open=is_open)
+    def client(self, kind: Format = Format.JSON, *, is_open: bool = True, can_be_held: bool = False) -> Client:
+        """A client that is not connected yet.
 
-    def connected(self, kind: Format = Format.JSON, *, is_open: bool = True, **fields: Any) -> Client:
+        Args:
+            kind: how it speaks.
+            is_open: its sink takes all at once.
+            can_be_held: its way in is one that can be told to wait.
+        """
+        return Client(self.node, kind, is_open=is_open, can_be_held=can_be_held)
+
+    def connected(
+        self, kind: Format = Format.JSON, *, is_open: bool = True, can_be_held: bool = False, **fields: Any
+    ) -> Client:
         """A client that is."""
-        client = self.client(kind, is_open=is_open)
+        client = self.client(kind, is_open=is_open, can_be_held=can_be_held)
         client.connect(**fields)
         return client
 

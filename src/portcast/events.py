@@ -247,6 +247,8 @@ class SubscriberClosed:
     delivered: int
     dropped: int
     seconds: float
+    code: int = 0
+    """What it was told (a close code); 0 if it left by itself, or its connection ended without a word."""
 
 
 @dataclass(frozen=True, slots=True)

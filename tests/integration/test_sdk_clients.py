@@ -139,6 +139,34 @@ def test_a_client_that_breaks_the_rules(server: Server, is_protobuf: bool) -> No
         assert "error" in other.ask(RpcRequest(b"", "unknown"))
 
 
+def test_ten_thousand_commands_in_a_frame(server: Server, is_protobuf: bool) -> None:
+    """The documented code, an event that is counted by it, and nothing that the others notice."""
+    with client(server, is_protobuf=is_protobuf) as other, client(server, is_protobuf=is_protobuf) as one:
+        other.ask(ConnectRequest())
+        one.ask(ConnectRequest())
+        subscriber = server.of(one.socket)
+        if is_protobuf:
+            one.socket.say_bytes(bytes(10_000))
+        else:
+            one.socket.say("{}\n" * 10_000)
+        assert one.reply() is None
+        assert (one.socket.code, one.socket.reason) == (3501, "bad request")
+        assert (server.closed(subscriber)["code"], server.closed(subscriber)["reason"]) == (3501, "bad request")
+        assert "error" in other.ask(RpcRequest(b"", "unknown"))
+
+
+def test_ten_thousand_commands_one_by_one(server: Server, is_protobuf: bool) -> None:
+    """More than may wait at once, sent without reading: each is answered, in order."""
+    with client(server, is_protobuf=is_protobuf) as one:
+        one.say(ConnectRequest(), SubscribeRequest("flood"))
+        one.take(2)
+        for _ in range(200):
+            one.say(*[PublishRequest("flood", b'"%s"' % (b"x" * 100))] * 50)
+        replies = one.take(10_000)
+        assert [reply["id"] for reply in replies] == list(range(3, 10_003))
+        assert {reply["error"]["code"] for reply in replies} == {103}
+
+
 def test_one_that_does_not_read_gets_all_when_it_reads(server: Server, is_protobuf: bool) -> None:
     """From history, while its commands wait."""
     topic = f"stall/sdk/{is_protobuf}"

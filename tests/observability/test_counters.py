@@ -66,7 +66,9 @@ def test_free_text_reasons_cannot_make_counters_without_end() -> None:
     counters = Counters()
     for number in range(100):
         counters(SubscriberClosed(f"s{number}", "ws", f"slow: {number} missed", 0, 0, 1.0))
-    assert counters.statistics().counts == (Count("subscriber_closed", "", "slow", 100),)
+        counters(SubscriberClosed(f"s{number}", "centrifuge", f"user {number}", 0, 0, 1.0, 4500))
+    counts = counters.statistics().counts
+    assert counts == (Count("subscriber_closed", "", "4500", 100), Count("subscriber_closed", "", "slow", 100))
 
 
 @pytest.mark.parametrize(

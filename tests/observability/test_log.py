@@ -140,6 +140,15 @@ def test_level(event: Event, level: str) -> None:
     assert log.lines[0].split()[0] == level
 
 
+def test_the_close_code_is_there_if_there_was_one() -> None:
+    """A client that left by itself was told nothing."""
+    log = Log(logging.INFO)
+    log.emit(SubscriberClosed("s1", "centrifuge", "bad request", 0, 0, 1.0, 3501))
+    log.emit(SubscriberClosed("s2", "centrifuge", "client left", 0, 0, 1.0))
+    assert [" code=3501" in line for line in log.lines] == [True, False]
+    assert "code" not in log.lines[1]
+
+
 def test_nothing_is_written_below_the_level() -> None:
     log = Log(logging.WARNING)
     log.emit(ConnectionOpened(ID, A, "127.0.0.1:5"))

@@ -709,6 +709,9 @@ class TestLedger:
         (opened,), (closed,) = events.of(SubscriberOpened), events.of(SubscriberClosed)
         assert opened == SubscriberOpened(subscriber.id, "test", ("a", "b"), "192.0.2.7:1")
         assert closed == SubscriberClosed(subscriber.id, "test", "left", 0, 0, 2.5)
+        told = subscribe(hub, FakeSink(), "a")
+        told.close(3008, "slow consumer: 7 bytes waiting")
+        assert events.of(SubscriberClosed)[1].code == 3008
 
 
 class TestCatchUp:

@@ -14,6 +14,7 @@ from asgi_fakes import Message, Owner, Peer, Transport, texts, until
 from portcast.delivery import Batch
 from portcast.web import asgi_sink
 from portcast.web.asgi_sink import MOST_ANSWERS, SLICE, AsgiSink
+from runtime_kit import turns
 
 pytestmark = pytest.mark.anyio
 
@@ -550,3 +551,58 @@ async def test_what_the_client_says_is_handed_on() -> None:
     peer.leaves()
     assert await sink.run(peer.receive, said.append) == "client left"
     assert said == ["a", b"b", b"c", ""]
+
+
+async def test_the_loop_gets_a_turn_while_much_is_read() -> None:
+    """A server's ``receive`` returns without one while messages wait."""
+    peer = Peer(*[{"type": "websocket.receive", "text": "a"}] * (5 * SLICE))
+    said: list[str | bytes] = []
+    sink = AsgiSink(peer.send, transport=None, farewell=_farewell)
+    sink.bind(Owner())
+    task = asyncio.ensure_future(sink.run(peer.receive, said.append))
+    seen = []
+    while len(said) < 5 * SLICE:
+        await asyncio.sleep(0)
+        seen.append(len(said))
+    assert max(after - before for before, after in zip([0, *seen], seen, strict=False)) <= SLICE
+    peer.leaves()
+    assert await task == "client left"
+
+
+async def test_reading_may_be_held() -> None:
+    """What comes meanwhile is the server's to keep; not even the end is seen."""
+    peer = Peer()
+    said: list[str | bytes] = []
+    sink = AsgiSink(peer.send, transport=None, farewell=_farewell)
+
+    def hold(message: str | bytes) -> None:
+        said.append(message)
+        if message == "hold":
+            sink.hold_reading()
+            sink.hold_reading()
+
+    sink.bind(Owner())
+    task = asyncio.ensure_future(sink.run(peer.receive, hold))
+    for text in ("a", "hold", "b", "hold"):
+        peer.says({"type": "websocket.receive", "text": text})
+    peer.leaves()
+    await turns()
+    assert said == ["a", "hold"]
+    sink.read_on()
+    await turns()
+    assert said == ["a", "hold", "b", "hold"]
+    assert not task.done()
+    sink.read_on()
+    sink.read_on()
+    assert await task == "client left"
+
+
+async def test_one_that_is_held_can_be_closed() -> None:
+    """The goodbye does not wait for it."""
+    async with run() as it:
+        it.sink.hold_reading()
+        it.peer.says({"type": "websocket.receive", "text": "a"})
+        await turns()
+        it.sink.close(3008, "slow")
+        assert await it.ended() == "slow"
+        it.sink.read_on()

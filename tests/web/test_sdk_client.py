@@ -274,6 +274,74 @@ class TestTooMuch:
             await rules.let_go()
         assert (client.code, len(client.read())) == (0, 100)
 
+    @pytest.mark.parametrize("kind", list(Format))
+    async def test_a_burst_that_is_carried_out_slowly_is_held_and_not_lost(
+        self, kind: Format, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nothing is read while too much waits; then on, and all is answered in order."""
+        monkeypatch.setattr(sdk_queue, "MAX_QUEUED", 10)
+        rules = Rules()
+        world = World(rules)
+        client = world.connected(kind, can_be_held=True)
+        client.read()
+        rules.slow = {"publish"}
+        sent = 0
+        while not client.sink.is_held:
+            client.say(*[PublishRequest("t", b"1")] * 3)
+            sent += 3
+        assert sent == 12, "one is being carried out"
+        client.say(*[PublishRequest("t", b"1")] * 3)  # of the same read
+        for _ in range(8):
+            await rules.let_go()
+        assert (client.sink.is_held, client.code) == (True, 0)
+        await rules.let_go()
+        assert not client.sink.is_held
+        for _ in range(6):
+            await rules.let_go()
+        assert ids(client.read()) == list(range(2, 17))
+        assert client.it._throttle is None
+
+    async def test_one_that_is_held_for_nothing_is_read_and_ended_if_it_goes_on(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """3013 after ten seconds in which nothing moved; one that says nothing more may stay."""
+        monkeypatch.setattr(sdk_queue, "MAX_QUEUED", 10)
+        rules = Rules()
+        world = World(rules)
+        flood, silent = world.connected(can_be_held=True), world.connected(can_be_held=True)
+        rules.slow = {"publish"}
+        for client in (flood, silent):
+            client.say(*[PublishRequest("t", b"1")] * 12)
+        world.advance(9)
+        assert flood.sink.is_held
+        await rules.let_go(1)
+        world.advance(10)
+        assert (flood.sink.is_held, silent.sink.is_held) == (True, False)
+        world.advance(2)
+        assert not flood.sink.is_held
+        flood.say(PublishRequest("t", b"1"))
+        assert (flood.code, silent.code) == (3013, 0)
+        assert flood.it._throttle is None
+        assert [event.code for event in world.events.of(SubscriberClosed)] == [3013]
+        silent.read()
+        for _ in range(12):
+            await rules.let_go()
+        assert (silent.it._throttle, len(silent.read())) == (None, 12)
+
+    async def test_one_that_leaves_while_it_is_held(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Nothing is left of it."""
+        monkeypatch.setattr(sdk_queue, "MAX_QUEUED", 10)
+        rules = Rules()
+        world = World(rules)
+        client = world.connected(can_be_held=True)
+        rules.slow = {"publish"}
+        client.say(*[PublishRequest("t", b"1")] * 12)
+        client.it.subscriber.ended("client left")
+        assert (client.it._throttle, len(client.it._queue)) == (None, 0)
+        await turns()
+        world.advance(20)
+        assert world.node._clients == {}
+
     async def test_others_get_their_turn(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A thousand commands of one client are carried out in slices."""
         rules = Rules()
@@ -305,6 +373,7 @@ class TestMalformed:
         client.it.on_message(data)
         client.it.on_message('{"id":7,"subscribe":{"channel":"a"}}')
         assert (client.code, client.is_gone, other.code) == (3501, True, 0)
+        assert [(one.reason, one.code) for one in world.events.of(SubscriberClosed)] == [("bad request", 3501)]
         assert client.read()[1:] == []
 
     @pytest.mark.parametrize("data", [b"", b"\xff\xff\xff", b"\x05\x08", b"\x02\x08\x01"])
@@ -313,6 +382,17 @@ class TestMalformed:
         client = World().connected(PROTOBUF)
         client.it.on_message(data)
         assert client.code == 3501
+
+    @pytest.mark.parametrize("kind", list(Format))
+    async def test_ten_thousand_commands_in_a_frame(self, kind: Format) -> None:
+        """3501, and not one of them is carried out."""
+        world = World()
+        client, other = world.connected(kind), world.connected(kind)
+        client.read()
+        empty = "{}\n" * 10_000 if kind is Format.JSON else b"\0" * 10_000
+        client.it.on_message(empty)
+        assert (client.code, client.read(), other.code) == (3501, [], 0)
+        assert other.subscribe("t")
 
     async def test_a_message_that_is_too_big(self) -> None:
         """1009; it is not even read."""

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from portcast.centrifuge.messages import Command
-from portcast.web.sdk_queue import MAX_QUEUED, MAX_QUEUED_BYTES, CommandQueue
+from portcast.web.sdk_queue import MAX_QUEUED, MAX_QUEUED_BYTES, MAX_STILL_S, CommandQueue, Throttle
 
 A, B, C = Command(1), Command(2), Command(3)
 
@@ -64,3 +64,55 @@ def test_forgets_all() -> None:
     queue.clear()
     assert not queue
     assert not queue.is_too_long
+
+
+def test_short_is_half_of_what_may_wait() -> None:
+    """In commands and in bytes, so that what was held does not flutter."""
+    queue = CommandQueue()
+    queue.put([A] * (MAX_QUEUED // 2), 0)
+    assert (queue.is_short, len(queue)) == (True, MAX_QUEUED // 2)
+    queue.put([A], 0)
+    assert not queue.is_short
+    queue.clear()
+    queue.put([A], MAX_QUEUED_BYTES // 2 + 1)
+    assert not queue.is_short
+    queue.take()
+    assert (queue.is_short, len(queue)) == (True, 0)
+
+
+class WayIn:
+    """Notes how it is held."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def hold_reading(self) -> None:
+        self.said.append("hold")
+
+    def read_on(self) -> None:
+        self.said.append("read on")
+
+
+def test_held_as_long_as_something_moves() -> None:
+    """However long it takes."""
+    way_in = WayIn()
+    throttle = Throttle(way_in, 100, 0.0)
+    for number in range(1, 50):
+        throttle.look(100 - number, number * (MAX_STILL_S - 1))
+    assert (way_in.said, throttle.is_spent) == (["hold"], False)
+    throttle.end()
+    assert way_in.said == ["hold", "read on"]
+
+
+def test_not_held_for_ever_for_nothing() -> None:
+    """Who leaves must be seen to leave."""
+    way_in = WayIn()
+    throttle = Throttle(way_in, 100, 0.0)
+    throttle.look(99, 5.0)
+    throttle.look(99, 5.0 + MAX_STILL_S - 0.1)
+    assert not throttle.is_spent
+    throttle.look(99, 5.0 + MAX_STILL_S)
+    throttle.look(99, 5.0 + 2 * MAX_STILL_S)
+    assert throttle.is_spent
+    throttle.end()
+    assert way_in.said == ["hold", "read on"]

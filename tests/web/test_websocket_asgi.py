@@ -11,6 +11,7 @@ from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFact
 
 from asgi_fakes import Message, until
 from portcast.web.websocket_asgi import MAX_HEAD_BYTES, MAX_WAITING, MAX_WAITING_BYTES, AsgiConversation, ClientGone
+from runtime_kit import turns
 from websocket_kit import App, Owner, Receive, Send, Wire, accepting
 
 pytestmark = pytest.mark.anyio
@@ -388,15 +389,16 @@ async def test_reading_pauses_while_messages_wait(size: int, number: int) -> Non
     app, wire = await begun(ACCEPT)
     await app.receive()
     for sent in range(number):
+        await turns(20)  # a large message is looked at in pieces
         assert not wire.transport.is_paused, f"after {sent}"
         wire.text("x" * size)
+    await turns(20)
     assert wire.transport.is_paused
     received = 0
     while wire.transport.is_paused:
         await app.receive()
         received += 1
     assert received >= number // 2
-    assert wire.transport.pauses == 1
 
 
 async def test_the_end_is_told_as_often_as_it_is_asked_for() -> None:
@@ -663,8 +665,8 @@ async def test_a_detached_call_has_nothing_more_to_say() -> None:
     owner, messages = Owner(), list[str | bytes]()
     wire.protocol.bind(owner)
     wire.protocol.detach(messages.append)
+    await until(lambda: not wire.transport.is_paused, "reading")
     assert messages == ["a"] * (MAX_WAITING + 1)
-    assert not wire.transport.is_paused
     assert await raised(app.send(TEXT)) is RuntimeError
     assert (await app.receive())["type"] == "websocket.disconnect"
     app.leave()

@@ -17,7 +17,8 @@ class Count:
     Attributes:
         event: the event's class in snake case: ``connection_closed``.
         listener: the listener's name; empty for events that have none.
-        reason: the event's reason; empty for events that have none.
+        reason: the event's reason; empty for events that have none. Of a subscriber the close code that it was told,
+            and the first word of the reason if it was told none.
         value: how often, since the counters were made.
     """
 
@@ -62,7 +63,7 @@ class Counters:
     """Counts events; an instance is an `Emit`.
 
     Its size is bounded by event classes x listeners x reasons: no connection, device or topic has a counter of its
-    own, and reasons of subscribers, which are free text, are counted by their first word.
+    own, and reasons of subscribers, which are free text, are counted by their close code or their first word.
     """
 
     def __init__(self) -> None:
@@ -110,5 +111,7 @@ def _snake_case(name: str) -> str:
 def _reason(event: Event) -> str:
     reason: str = getattr(event, "reason", "")
     if isinstance(event, SubscriberClosed):
+        if event.code:
+            return str(event.code)
         return re.split(r"[^\w-]", reason, maxsplit=1)[0][:32]
     return reason

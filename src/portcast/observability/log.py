@@ -206,7 +206,7 @@ def _fields(event: Event, *, with_payload: bool) -> Iterator[tuple[str, object]]
             value = escape(value if with_payload else _without_payload(value), MAX_FIELD_CHARS)
         is_silent = (
             value == ""
-            or (f.name == "undelivered" and value == 0)
+            or (f.name in ("undelivered", "code") and value == 0)
             or (isinstance(event, ListenerStarted) and f.name == "address" and event.address == event.listener)
         )
         if not is_silent:

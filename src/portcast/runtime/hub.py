@@ -150,9 +150,11 @@ class Hub:
         self._slow.forget(subscriber, outbox.discard() + pending)
         self._delivered += outbox.delivered
         self._dropped += outbox.dropped
-        seconds = self._clock.time() - subscriber.opened_at
+        seconds, code = self._clock.time() - subscriber.opened_at, subscriber.close_code
         self._emit(
-            SubscriberClosed(subscriber.id, subscriber.transport, reason, outbox.delivered, outbox.dropped, seconds)
+            SubscriberClosed(
+                subscriber.id, subscriber.transport, reason, outbox.delivered, outbox.dropped, seconds, code
+            )
         )
         self._turnstile.look_soon()
 

@@ -73,6 +73,7 @@ class Subscriber:
         "_hub",
         "_is_closing",
         "_needs_all",
+        "close_code",
         "close_reason",
         "encoding",
         "filters",
@@ -110,6 +111,7 @@ class Subscriber:
         self.opened_at = now
         self._is_closing = False
         self.is_closed = False
+        self.close_code = 0
         self.close_reason = ""
         self._buffered = 0
         # For connections that subscribe and unsubscribe while they live.
@@ -264,6 +266,7 @@ class Subscriber:
         if not self.is_closed and not self._is_closing:
             # The sink first: it tells what it has taken of the batch being written. That changes nothing any more.
             self._is_closing = True
+            self.close_code = code
             self.sink.close(code, reason)
             self.ended(reason)
 

@@ -33,7 +33,8 @@ WRITE_S = 30.0
 MOST_ANSWERS = 64
 """Items of `AsgiSink.write_now` that may wait for the server before the client should be answered no more."""
 SLICE = 32
-"""Messages written before the loop gets a turn: uvicorn's ``send`` returns without one while the peer keeps up."""
+"""Messages written, or read, before the loop gets a turn: uvicorn's ``send`` returns without one while the peer keeps
+up, and its ``receive`` while messages wait."""
 
 Message = MutableMapping[str, Any]
 Farewell = Callable[[int, str], Message]
@@ -85,6 +86,8 @@ class AsgiSink:
         # The writer, and who watches for the client's leaving.
         self._task: asyncio.Task[None] | None = None
         self._reader: asyncio.Task[None] | None = None
+        # Done when reading may go on; None while nothing holds it.
+        self._held: asyncio.Future[None] | None = None
         self.close_reason = ""
 
     def bind(self, owner: SinkOwner) -> None:
@@ -134,6 +137,30 @@ class AsgiSink:
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
 
+    def hold_reading(self) -> None:
+        """Read nothing more until `read_on`, also not that the client leaves."""
+        if self._held is None:
+            self._held = asyncio.get_running_loop().create_future()
+
+    def read_on(self) -> None:
+        """Undo `hold_reading`."""
+        held, self._held = self._held, None
+        if held is not None and not held.done():
+            held.set_result(None)
+
+    async def _read(self, receive: Receive, on_message: OnMessage | None) -> None:
+        """Read what the client sends until it leaves; unless it is held always, so that pongs are seen."""
+        number = 0
+        while (message := await receive())["type"] not in ("websocket.disconnect", "http.disconnect"):
+            if on_message is not None and message["type"] == "websocket.receive":
+                text = message.get("text")
+                on_message(message["bytes"] if text is None else text)
+            number += 1
+            if self._held is not None:
+                await self._held
+            elif number % SLICE == 0:
+                await asyncio.sleep(0)
+
     # The writer
 
     async def run(self, receive: Receive, on_message: OnMessage | None = None) -> str:
@@ -148,7 +175,7 @@ class AsgiSink:
             Exception: whatever the server's ``send`` or ``receive`` raised, except that the client is gone.
         """
         self._task = asyncio.ensure_future(self._write_all())
-        self._reader = asyncio.ensure_future(_until_disconnect(receive, on_message))
+        self._reader = asyncio.ensure_future(self._read(receive, on_message))
         tasks = (self._task, self._reader)
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -270,11 +297,3 @@ class AsgiSink:
             if timer is not None:
                 timer.cancel()
         return bool(self._answers) or self._batch is not None or self._goodbye is not None
-
-
-async def _until_disconnect(receive: Receive, on_message: OnMessage | None) -> None:
-    """Read what the client sends until it leaves. Reading goes on always, so that pongs are seen."""
-    while (message := await receive())["type"] not in ("websocket.disconnect", "http.disconnect"):
-        if on_message is not None and message["type"] == "websocket.receive":
-            text = message.get("text")
-            on_message(message["bytes"] if text is None else text)

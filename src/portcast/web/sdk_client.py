@@ -8,8 +8,9 @@ other (`portcast.centrifuge.session`: order), except pongs, which have no place 
 * while publications are queued for the client or it is behind: then its subscriptions must not change, because what
   is queued belongs to those that it had when it was published.
 
-So a client that does not read is not served, its queue fills up, and too much in it ends the connection. What a client
-asks for at once is carried out in slices, so that it does not keep the loop from others.
+So a client that does not read is not served, and its queue fills up; then it is not read either
+(`portcast.web.sdk_queue`). What a client asks for at once is carried out in slices, so that it does not keep the loop
+from others.
 
 A subscription is made in one step, without awaiting: history is read, the hub is told, the answer is made. So nothing
 is lost or doubled between what the answer brings and what is pushed. Answers are written together at the end of a step;
@@ -19,6 +20,7 @@ those to subscriptions before anything happens that may let the hub flush (`flus
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from inspect import isawaitable
@@ -42,11 +44,13 @@ from portcast.runtime import Subscriber
 from portcast.web.sdk_access import Answer, Caller, Grant, Verdict
 from portcast.web.sdk_channels import SdkChannels
 from portcast.web.sdk_commands import granted, perform
-from portcast.web.sdk_queue import CommandQueue
+from portcast.web.sdk_queue import CommandQueue, Reader, Throttle
 from portcast.web.sdk_wire import Wire
 
 if TYPE_CHECKING:
     from portcast.web.sdk_node import SdkNode
+
+_logger = logging.getLogger("portcast")
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -73,8 +77,10 @@ class SdkClient:
         "_is_resuming",
         "_out",
         "_queue",
+        "_reader",
         "_sink",
         "_tasks",
+        "_throttle",
         "caller",
         "channels",
         "deadline",
@@ -91,12 +97,15 @@ class SdkClient:
 
     subscriber: Subscriber
 
-    def __init__(self, node: SdkNode, session: Session, wire: Wire, sink: Sink, http: HTTPConnection) -> None:
+    def __init__(
+        self, node: SdkNode, session: Session, wire: Wire, sink: Sink, http: HTTPConnection, reader: Reader | None
+    ) -> None:
         """Prepare; `SdkNode.accept` does the rest."""
         self.node = node
         self.session = session
         self.wire = wire
         self._sink = sink
+        self._reader = reader
         self.http = http
         self.caller: Caller | None = None
         # For transports whose client cannot write on its connection: its commands come by requests of their own.
@@ -105,6 +114,7 @@ class SdkClient:
         self.deadline = session.next_deadline()
         # What came in and waits, and what goes out at the end of this step.
         self._queue = CommandQueue()
+        self._throttle: Throttle | None = None
         self._out: list[Reply] = []
         self._is_pumping = self._is_resuming = False
         self._has_room = True
@@ -125,7 +135,9 @@ class SdkClient:
             return
         try:
             commands = self.wire.decode(data)
-        except CentrifugeError:
+        except CentrifugeError as error:
+            # At debug: anybody can send garbage, as fast as the network allows. That it ended is an event.
+            _logger.debug("bad frame client=%s problem=%r", self.session.client, str(error))
             self.carry_out(self.session.end(codes.BAD_COMMAND))
             return
         for command in commands:
@@ -136,6 +148,12 @@ class SdkClient:
         self._queue.put([command for command in commands if not is_pong(command)], len(data))
         self.pump()
         if self._queue.is_too_long:
+            self._too_much()
+
+    def _too_much(self) -> None:
+        if self._throttle is None and self._reader is not None:
+            self._throttle = Throttle(self._reader, len(self._queue), self.node.now())
+        elif self._throttle is None or self._throttle.is_spent:
             self.carry_out(self.session.end(codes.TOO_MANY_COMMANDS))
 
     def pump(self) -> None:
@@ -155,6 +173,9 @@ class SdkClient:
         finally:
             self._is_pumping = False
         self.flush()
+        if self._throttle is not None and self._queue.is_short:
+            self._throttle.end()
+            self._throttle = None
 
     def _may_step(self) -> bool:
         return (
@@ -240,7 +261,7 @@ class SdkClient:
         """See `portcast.runtime.Follower.ended`."""
         self.session.end(codes.CONNECTION_CLOSED)
         self.channels.leave_all()
-        self.deadline = self.granted_later = None
+        self.deadline = self.granted_later = self._throttle = None
         self._queue.clear()
         for task in self._tasks or ():
             task.cancel()
@@ -250,6 +271,8 @@ class SdkClient:
         """Do what is due: pings, lifetimes; called every second or so."""
         if self.deadline is not None and self.deadline <= now:
             self.carry_out(self.session.expire(now))
+        if self._throttle is not None:
+            self._throttle.look(len(self._queue), now)
         self.channels.settle()
 
     # The rules

@@ -28,6 +28,7 @@ from portcast.web.resume import EnvelopesOf
 from portcast.web.sdk_access import Access
 from portcast.web.sdk_client import SdkClient
 from portcast.web.sdk_encodings import SdkEncodings
+from portcast.web.sdk_queue import Reader
 from portcast.web.sdk_wire import Wire
 
 TICK_S = 1.0
@@ -91,6 +92,7 @@ class SdkNode:
         bind: Callable[[Subscriber], object],
         options: SessionOptions | None = None,
         peer: str = "",
+        reader: Reader | None = None,
     ) -> SdkClient:
         """Begin a session.
 
@@ -101,11 +103,12 @@ class SdkNode:
             bind: gives the sink its owner.
             options: instead of the node's, for one that has pings of its own.
             peer: its address, for events.
+            reader: its way in, if that can be held.
         """
         options = self._completed(options or self._options)
         first_ping = uniform(options.ping_s / 2, options.ping_s)  # noqa: S311 - spreads load, guards nothing
         session = Session(options, client=str(uuid4()), now=self.now(), first_ping_s=first_ping)
-        client = SdkClient(self, session, wire, sink, http)
+        client = SdkClient(self, session, wire, sink, http, reader)
         self._clients[session.client] = client
 
         def own(subscriber: Subscriber) -> None:

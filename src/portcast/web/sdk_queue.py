@@ -1,9 +1,16 @@
-"""Commands of one SDK client that wait for their turn."""
+"""Commands of one SDK client that wait for their turn, and what happens when too many do.
+
+One that sends faster than its commands are carried out (a bulk of publications while a function of the app is slow, or
+while the topic is held) is not read for a while: TCP slows it down, and nothing is lost. If not one command is done for
+too long, it is read again, and more ends the connection with 3013; so does too much at once where the way in cannot be
+held: requests beside a stream.
+"""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from typing import Protocol
 
 from portcast.centrifuge.messages import Command
 
@@ -12,6 +19,10 @@ MAX_QUEUED = 4096
 
 MAX_QUEUED_BYTES = 1_048_576
 """Bytes of frames whose commands wait. A reconnect with 128 subscriptions and tokens has 60 KiB."""
+
+MAX_STILL_S = 10.0
+"""How long a client is held while not one of its commands is done: no function of an app should take longer. Meanwhile
+nobody sees that the client leaves."""
 
 
 class CommandQueue:
@@ -28,10 +39,19 @@ class CommandQueue:
         """Return True if a command waits."""
         return bool(self._commands)
 
+    def __len__(self) -> int:
+        """Return how many commands wait."""
+        return len(self._commands or ())
+
     @property
     def is_too_long(self) -> bool:
         """True if more waits than may."""
-        return self._size > MAX_QUEUED_BYTES or len(self._commands or ()) > MAX_QUEUED
+        return self._size > MAX_QUEUED_BYTES or len(self) > MAX_QUEUED
+
+    @property
+    def is_short(self) -> bool:
+        """True if at most half of what may wait does."""
+        return self._size <= MAX_QUEUED_BYTES // 2 and len(self) <= MAX_QUEUED // 2
 
     def put(self, commands: Sequence[Command], size: int) -> None:
         """Add the commands of a frame of ``size`` bytes."""
@@ -55,3 +75,49 @@ class CommandQueue:
     def clear(self) -> None:
         """Forget them all."""
         self._commands, self._size = None, 0
+
+
+class Reader(Protocol):
+    """The way in of a client, as far as it can be held."""
+
+    def hold_reading(self) -> None:
+        """Read nothing more; a little may still come."""
+        ...
+
+    def read_on(self) -> None:
+        """Read again."""
+        ...
+
+
+class Throttle:
+    """Holds the way in while too much waits; made when that begins."""
+
+    __slots__ = ("_reader", "_since", "_waiting", "is_spent")
+
+    def __init__(self, reader: Reader, waiting: int, now: float) -> None:
+        """Hold it.
+
+        Args:
+            reader: the way in.
+            waiting: commands in the queue.
+            now: monotonic seconds.
+        """
+        self._reader = reader
+        self._waiting = waiting
+        self._since = now
+        # Held for nothing for too long: read again, and if more comes than may wait, that is the end.
+        self.is_spent = False
+        reader.hold_reading()
+
+    def look(self, waiting: int, now: float) -> None:
+        """Read on if nothing has moved for `MAX_STILL_S`; to be called now and then."""
+        if waiting < self._waiting:
+            self._waiting, self._since = waiting, now
+        elif not self.is_spent and now - self._since >= MAX_STILL_S:
+            self.is_spent = True
+            self._reader.read_on()
+
+    def end(self) -> None:
+        """Read on: the queue is short again."""
+        if not self.is_spent:
+            self._reader.read_on()

@@ -74,6 +74,7 @@ class SdkWebSocketEndpoint:
                 bind=connection.bind,
                 options=options,
                 peer=peer_of(scope),
+                reader=connection,
             )
             # From here on neither this task nor the scope is needed; what came in meanwhile is handed over.
             connection.detach(client.on_message)
@@ -91,6 +92,7 @@ class SdkWebSocketEndpoint:
             bind=sink.bind,
             options=options,
             peer=peer_of(scope),
+            reader=sink,
         )
         await run_client(client, sink, websocket)
 

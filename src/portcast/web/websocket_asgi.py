@@ -87,6 +87,10 @@ class Connection(Protocol):
 
     def refuse(self, response: bytes) -> None: ...  # noqa: D102
 
+    def hold_reading(self) -> None: ...  # noqa: D102
+
+    def read_on(self) -> None: ...  # noqa: D102
+
     def close(self, code: int, reason: str = "") -> None: ...  # noqa: D102
 
 
@@ -184,7 +188,7 @@ class AsgiConversation:
         is_enough = self._queue.qsize() >= MAX_WAITING or self._waiting_bytes >= MAX_WAITING_BYTES
         if is_enough and not self.is_reading_paused:
             self.is_reading_paused = True
-            self._connection.transport.pause_reading()
+            self._connection.hold_reading()
 
     def disconnected(self, code: int, reason: str) -> None:
         """Tell the application that the connection is over; the first word counts."""
@@ -201,7 +205,7 @@ class AsgiConversation:
         """Read on, whatever waits."""
         if self.is_reading_paused:
             self.is_reading_paused = False
-            self._connection.transport.resume_reading()
+            self._connection.read_on()
 
     def refuse(self, status: int) -> None:
         """Answer the handshake without the application, unless it is answered."""

@@ -38,6 +38,7 @@ from portcast.delivery import Batch, SinkOwner
 from portcast.web.keepalive import shared
 from portcast.web.websocket_asgi import AsgiConversation, parser_logger
 from portcast.web.websocket_frames import PING, close_reason, frame, joined
+from portcast.web.websocket_reading import PacedProtocol
 
 if TYPE_CHECKING:
     from uvicorn.config import Config
@@ -71,14 +72,13 @@ class DetachedOwner(SinkOwner, Protocol):
         """Take note that the connection is gone; called once."""
 
 
-class WebSocketProtocol(asyncio.Protocol):
+class WebSocketProtocol(PacedProtocol):
     """See the theory on top of the module. Implements `portcast.delivery.Sink`.
 
     Attributes:
         close_reason: why it ends; empty while it is open.
         is_deflated: True if permessage-deflate was negotiated, so that compressed frames may be written.
         is_write_paused: True while the transport's buffer is over its mark.
-        transport: the way to the peer.
     """
 
     __slots__ = (
@@ -98,13 +98,11 @@ class WebSocketProtocol(asyncio.Protocol):
         "is_ping_pending",
         "is_write_paused",
         "keepalive_slot",
-        "transport",
     )
-
-    transport: asyncio.Transport
 
     def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any]) -> None:
         """Make a connection, as uvicorn does when a request asks for the upgrade."""
+        super().__init__()
         self._server_state = server_state
         self._phase = Phase.HANDSHAKE
         self._parser = sansio.Protocol(sansio.Side.SERVER, max_size=config.ws_max_size, logger=parser_logger)
@@ -141,10 +139,14 @@ class WebSocketProtocol(asyncio.Protocol):
             assert self._conversation is not None, "nothing is detached before it is open"
             self._conversation.data_received(data)
         else:
-            self._parser.receive_data(data)
-            for event in self._parser.events_received():
-                self._frame_received(cast("Frame", event))
-            self._answer()
+            super().data_received(data)
+
+    def take(self, data: bytes) -> None:
+        """See `PacedProtocol.take`."""
+        self._parser.receive_data(data)
+        for event in self._parser.events_received():
+            self._frame_received(cast("Frame", event))
+        self._answer()
 
     def eof_received(self) -> None:
         """See `asyncio.Protocol.eof_received`; the transport closes itself, once what was written is out."""
@@ -153,6 +155,7 @@ class WebSocketProtocol(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.BaseProtocol.connection_lost`."""
         self._phase = Phase.LOST
+        self.reading_lost()
         self.close_reason = self.close_reason or ("connection lost" if exc else "client left")
         if self._keepalive is not None:
             self._keepalive.remove(self)
@@ -364,9 +367,8 @@ class WebSocketProtocol(asyncio.Protocol):
             self._pong = b""
             self._close_timer = asyncio.get_running_loop().call_later(CLOSE_S, self.abort)
             if self._conversation is not None:
-                # A `send` that waits must fail, and the peer's close frame must be seen.
-                self._conversation.writable()
-                self._conversation.resume_reading()
+                self._conversation.writable()  # a `send` that waits must fail
+            self.read_on()  # the peer's close frame must be seen
 
     def _close_transport(self) -> None:
         # Never twice: asyncio's TLS transport (3.11) forgets its socket then, and could not be aborted any more.
@@ -389,7 +391,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def ping_timed_out(self) -> None:
         """End: no pong came in time."""
-        if self._conversation is not None and self._conversation.is_reading_paused and self._keepalive is not None:
+        if self.is_behind and self._keepalive is not None:
             # Nor could we see one. Begin anew.
             self._keepalive.answered(self)
             return
