@@ -22,6 +22,7 @@ import pytest
 
 HERE = Path(__file__).parent
 JS = HERE / "js"
+PAGE = HERE.parents[1] / "docs" / "conformance.md"
 FILES = sorted(path.name for path in JS.glob("*.test.mjs"))
 FILE_S = 60
 START_S = 10
@@ -146,6 +147,7 @@ def test_file(file: str, gateway: Server, app: Server) -> None:
     seconds = time.monotonic() - began
     print(f"\ncentrifuge-js, {file:24}{passed:4} passed{skipped:4} skipped{seconds:7.1f} s", end=" ")
     assert passed
+    assert f"| {file.removesuffix('.test.mjs')} | {passed} |" in PAGE.read_text("utf-8"), "docs/conformance.md is old"
 
 
 def test_nothing_went_wrong_in_the_server(gateway: Server, app: Server) -> None:

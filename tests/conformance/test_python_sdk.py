@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 HERE = Path(__file__).parent
+PAGE = HERE.parents[1] / "docs" / "conformance.md"
 PORT = 8000
 SUITE_S = 180
 EXCEPTIONS: dict[str, str] = {}
@@ -71,10 +72,15 @@ def results(server: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     return found
 
 
-def _print_table(found: dict[str, dict[str, Any]]) -> None:
+def _by_module(found: dict[str, dict[str, Any]]) -> dict[str, Counter[str]]:
     by_module: dict[str, Counter[str]] = {}
     for name, one in found.items():
         by_module.setdefault(".".join(name.split(".")[:2]), Counter())[one["outcome"]] += 1
+    return by_module
+
+
+def _print_table(found: dict[str, dict[str, Any]]) -> None:
+    by_module = _by_module(found)
     print(f"\n{'centrifuge-python 0.7.0':34}{'passed':>8}{'failed':>8}{'skipped':>8}")
     for module, counts in sorted(by_module.items()):
         print(f"{module:34}{counts['passed']:8}{counts['failed']:8}{counts['skipped']:8}")
@@ -94,6 +100,16 @@ def test_the_suite_was_whole(results: dict[str, dict[str, Any]]) -> None:
     """A suite that was not found passes, too."""
     assert len(results) >= 180
     assert sum(one["outcome"] == "passed" for one in results.values()) >= 180
+
+
+def test_the_table_in_the_docs(results: dict[str, dict[str, Any]]) -> None:
+    """``docs/conformance.md`` says what this run has counted."""
+    page = PAGE.read_text("utf-8")
+    for module, counts in _by_module(results).items():
+        row = [module.removeprefix("tests."), *(str(counts[word]) for word in ("passed", "failed", "skipped"))]
+        assert f"| {' | '.join(row)} |\n" in page
+    for name in EXCEPTIONS:
+        assert f"`{name}`" in page, "with its reason"
 
 
 def test_nothing_went_wrong_in_the_server(results: dict[str, dict[str, Any]], server: Path) -> None:

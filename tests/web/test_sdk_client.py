@@ -60,6 +60,26 @@ class TestOrder:
         await rules.let_go()
         assert ids(client.read()) == [4]
 
+    async def test_unsubscribing_while_subscribing(self) -> None:
+        """The last word counts, however slow the app is, and what is published meanwhile belongs to nobody."""
+        rules = Rules()
+        world = World(rules)
+        client = world.connected()
+        rules.slow = {"subscribe"}
+        client.say(SubscribeRequest("a"))
+        client.say(UnsubscribeRequest("a"))
+        client.say(SubscribeRequest("a"), UnsubscribeRequest("a"), SubscribeRequest("a"))
+        world.send("a", b"1")
+        assert client.read() == []
+        for number, offset in enumerate([1, 2, 3]):
+            await rules.let_go()
+            subscribed = next(one["subscribe"] for one in client.read() if "subscribe" in one)
+            assert subscribed["offset"] == offset
+            assert world.hub.count("a") == (number == 2)
+            world.send("a", b"2")
+        assert client.data("a") == [(4, b"2")]
+        assert (client.code, len(world.node.presence)) == (0, 1)
+
     async def test_calls_run_beside_the_rest(self) -> None:
         """A slow device does not hold up subscriptions; each call is answered when it is done."""
         rules = Rules()
@@ -529,6 +549,18 @@ class TestEnd:
         client = world.client()
         world.advance(4)
         assert client.code == 3502
+
+    async def test_one_that_the_app_does_not_decide_on(self) -> None:
+        """3004, with which it comes back: the fault is not the client's."""
+        rules = Rules()
+        rules.slow = {"connect"}
+        world = World(rules, session=options(connect_timeout_s=3.0))
+        client = world.client()
+        client.say(ConnectRequest())
+        world.advance(4)
+        assert client.code == 3004
+        await rules.let_go()
+        assert client.read() == []
 
     async def test_one_that_does_not_answer_pings(self) -> None:
         """3012."""
