@@ -29,7 +29,9 @@ def test_the_page_works_under_a_prefix(page: Page, serve: Serve) -> None:
     serve.send(b"hello\n")
     expect(page.locator("#rows .topic")).to_have_text(["logs"])
     expect(page.locator("#listeners .card")).to_have_count(1)
-    expect(page.locator("#hint-ws")).to_have_text(f"{serve.url.replace('http', 'ws', 1)}ws/%23")
+    sockets = serve.url.replace("http", "ws", 1)
+    expect(page.locator("#hint-sdk")).to_have_text(f"{sockets}connection/websocket")
+    expect(page.locator("#hint-ws")).to_have_text(f"{sockets}ws/%23")
 
 
 def test_the_slash_may_be_forgotten(context: BrowserContext, serve: Serve) -> None:

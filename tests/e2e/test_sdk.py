@@ -85,7 +85,7 @@ def test_a_restart_without_memory_is_told(context: BrowserContext, tmp_path: Pat
         page.route_web_socket(lambda url: True, _let_through)
         page.locator("#retry").evaluate("one => one.click()")  # it may be back already
         expect(page.locator("#rows .text")).to_have_text(["missed", "before"])
-        expect(page.locator("#rows .note")).to_have_text(["at least 1 publication was missed while disconnected"])
+        expect(page.locator("#rows .note")).to_have_text(["the server was restarted: what came meanwhile is unknown"])
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,10 @@ function subscribe() {
   stream?.close();
   byId("filter").value = filter;
   byId("filter-reset").hidden = filter === ALL;
-  byId("hint-ws").textContent = codeAddress("ws", base.protocol === "https:" ? "wss:" : "ws:");
+  const sockets = base.protocol === "https:" ? "wss:" : "ws:";
+  const mounted = `${sockets}//${base.host}${base.pathname}`;
+  byId("hint-sdk").replaceChildren(mounted, document.createElement("wbr"), "connection/websocket");
+  byId("hint-ws").textContent = codeAddress("ws", sockets);
   byId("hint-events").textContent = codeAddress("events", base.protocol);
   stream = new Stream({
     base,

@@ -29,6 +29,8 @@ class Note {
 }
 
 function gapText({ missed = 1, exact = false }) {
+  // With a new process numbers begin anew, and all that it can say is that there may have been something.
+  if (missed === 1 && !exact) return "the server was restarted: what came meanwhile is unknown";
   const what = missed === 1 ? "publication was" : "publications were";
   return `${exact ? "" : "at least "}${format.count(missed)} ${what} missed while disconnected`;
 }
