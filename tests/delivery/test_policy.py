@@ -30,7 +30,7 @@ def test_every_policy_can_be_chosen() -> None:
 
 def test_without_a_field_all_are_one() -> None:
     """`latest`: the last payload counts, whatever it is."""
-    assert newest_per_key([b"a", b'{"k":1}', b"\xff"], "") == {"": 2}
+    assert newest_per_key([b"a", b'{"k":1}', b"\xff"], "") == {"": (2, 2)}
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_without_a_field_all_are_one() -> None:
 )
 def test_what_has_no_key_is_of_one_kind(payload: bytes) -> None:
     """A device may send anything: it conflates with its like, and nothing is raised."""
-    assert newest_per_key([payload, b'{"k":1}', payload], "k") == {"1": 1, "": 2}
+    assert newest_per_key([payload, b'{"k":1}', payload], "k") == {"1": (1, 0), "": (2, 1)}
 
 
 @pytest.mark.parametrize(
@@ -71,6 +71,6 @@ def test_keys_are_compared_as_json_values(one: bytes, other: bytes, is_same: boo
 def test_the_newest_of_each_key_in_the_order_of_publishing(keys: list[int]) -> None:
     """As a dictionary of last occurrences, by their place."""
     newest = newest_per_key([json.dumps({"k": key}).encode() for key in keys], "k")
-    expected = {str(key): index for index, key in enumerate(keys)}
+    expected = {str(key): (index, keys[:index].count(key)) for index, key in enumerate(keys)}
     assert newest == expected
     assert list(newest.values()) == sorted(newest.values())

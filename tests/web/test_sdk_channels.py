@@ -17,7 +17,7 @@ from portcast.centrifuge.messages import (
     UnsubscribeRequest,
 )
 from portcast.config import TopicOptions
-from portcast.delivery import OutboxLimits
+from portcast.delivery import OutboxLimits, Standing
 from portcast.web import sdk_channels
 from portcast.web.sdk_access import Grant
 from sdk_kit import LONG, Client, Rules, World, options
@@ -475,6 +475,31 @@ class TestSlow:
         assert ("recovered" in result, result["offset"]) == (False, 41)
         world.send("a", b"2")
         assert client.data("a")[-1] == (42, b"2")
+
+    @BOTH
+    @pytest.mark.parametrize("channel", ["t", "+"])
+    async def test_what_gave_way_to_a_newer_one_is_told_in_its_tags(self, kind: Format, channel: str) -> None:
+        """By key; only where something did, and only once."""
+        latest = TopicOptions(patience_s=0, slow_consumer="latest_per_key", key="k")
+        world = World(default=latest)
+        client = world.connected(kind, is_open=False)
+        client.subscribe(channel)
+        for number in range(12):
+            world.send("t", b'{"k":0,"n":%d}' % number)
+        assert client.it.subscriber.outbox.standing is Standing.DEMOTED
+        for number in range(5):
+            world.send("t", b'{"k":1,"n":%d}' % number, b'{"k":1,"n":%d,"more":1}' % number, unit="m")
+        world.send("t", b'{"k":2,"n":0}')
+        for _ in range(20):
+            world.finish(client)
+        seen = [
+            (push["pub"]["data"]["k"], push["pub"].get("tags", {}).get("conflated", "0")) for push in client.pushes()
+        ]
+        assert seen[-2:] == [(1, "9"), (2, "0")]
+        assert sum(1 + int(number) for key, number in seen if key == 0) == 12, "every one came or is accounted for"
+        world.send("t", b'{"k":1,"n":9}', unit="m")
+        (push,) = client.pushes()
+        assert push["pub"]["tags"] == ({"unit": "m"} if channel == "t" else {"unit": "m", "topic": "t"})
 
     async def test_one_that_can_never_keep_up_must_go(self) -> None:
         """3008 after so many gaps a minute."""

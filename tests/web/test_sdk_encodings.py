@@ -14,9 +14,17 @@ from portcast.centrifuge import fossil
 from portcast.centrifuge.format import Format
 from portcast.centrifuge.messages import FilterNode, Publication
 from portcast.centrifuge.pushes import as_json
-from portcast.delivery import Encoding
+from portcast.delivery import Batch, Encoding
 from portcast.publication import Meta, Run
-from portcast.web.sdk_encodings import SdkEncodings, Subscription, condition_key, settled, wants_envelopes
+from portcast.web.sdk_encodings import (
+    ExactPushes,
+    SdkEncodings,
+    SpecialPushes,
+    Subscription,
+    condition_key,
+    settled,
+    wants_envelopes,
+)
 from portcast.web.sdk_node import common_of
 from portcast.web.sdk_wire import wire
 
@@ -39,6 +47,18 @@ def pubs(encoding: Encoding, *runs: Run) -> list[dict[str, Any]]:
 
 def run(topic: str, *payloads: bytes, first: int = 1, previous: bytes | None = None, **tags: str) -> Run:
     return Run(topic, "e", first, 1, 0.0, list(payloads), Meta(tags) if tags else None, previous)
+
+
+class _Told:
+    """An encoding that says of each run how many gave way."""
+
+    def __init__(self, encoding: ExactPushes | SpecialPushes, number: int) -> None:
+        self._encoding = encoding
+        self._number = number
+        self.join, self.gap = encoding.join, encoding.gap
+
+    def encode(self, run: Run) -> Batch:
+        return self._encoding.conflated(run, self._number)
 
 
 class TestSharing:
@@ -119,6 +139,17 @@ class TestPushes:
         assert pubs(encoding, run("t", b"1"), run("t", b"2")) == []
         both = SdkEncodings().of(one, [Subscription("t", condition_key(HOT)), Subscription("#")], conditions)
         assert [pub["to"] for pub in pubs(both, run("t", b"1"))] == ["#"]
+
+    @pytest.mark.parametrize("channel", ["t", "+"])
+    def test_what_gave_way_is_a_tag(self, one: Any, channel: str) -> None:
+        """Beside the publication's own; none where nothing gave way."""
+        encoding = SdkEncodings(common_of).of(one, [Subscription(channel)])
+        assert isinstance(encoding, ExactPushes | SpecialPushes)
+        seen = []
+        for number in (3, 0):
+            (pub,) = pubs(_Told(encoding, number), run("t", b"1", level="hot"))
+            seen.append({key: value for key, value in pub["tags"].items() if key != "topic"})
+        assert seen == [{"level": "hot", "conflated": "3"}, {"level": "hot"}]
 
     def test_envelopes_take_the_place_of_payloads(self, one: Any) -> None:
         """For the subscriptions that asked; offsets and tags are as ever."""

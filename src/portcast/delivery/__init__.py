@@ -5,13 +5,14 @@ from portcast.delivery.limits import OutboxLimits
 from portcast.delivery.outbox import Outbox, Standing
 from portcast.delivery.pacing import FlushPacer
 from portcast.delivery.patience import Patience
-from portcast.delivery.policy import Loss, Policy, SlowConsumer, decided, newest_per_key
+from portcast.delivery.policy import Loss, Newest, Policy, SlowConsumer, decided, newest_per_key
 
 __all__ = [
     "Batch",
     "Encoding",
     "FlushPacer",
     "Loss",
+    "Newest",
     "Outbox",
     "OutboxLimits",
     "Patience",

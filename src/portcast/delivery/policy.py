@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 SlowConsumer = Literal["auto", "catch_up", "latest", "latest_per_key", "drop_oldest", "drop_newest", "disconnect"]
 """``auto`` stands for ``catch_up`` where there is history, and for ``disconnect`` elsewhere."""
@@ -30,22 +30,34 @@ def decided(choice: SlowConsumer, *, has_history: bool) -> Policy:
     return "catch_up" if has_history else "disconnect"
 
 
-def newest_per_key(payloads: Sequence[bytes], field: str) -> dict[str, int]:
-    """Return the index of the newest payload of each key, oldest key first by that index.
+class Newest(NamedTuple):
+    """The newest payload of a key.
+
+    Attributes:
+        at: its index.
+        gave_way: how many of the same key are before it.
+    """
+
+    at: int
+    gave_way: int
+
+
+def newest_per_key(payloads: Sequence[bytes], field: str) -> dict[str, Newest]:
+    """Return the newest payload of each key, oldest key first by its index.
 
     Args:
         payloads: messages of one topic, oldest first.
         field: the top-level JSON field whose value is the key; the empty string makes all payloads one key. A payload
             that is no JSON object, or lacks the field, has the key of its own kind ``""``.
     """
-    newest: dict[str, int] = {}
+    newest: dict[str, Newest] = {}
     if not field:
-        return {"": len(payloads) - 1}
+        return {"": Newest(len(payloads) - 1, len(payloads) - 1)}
     for index, payload in enumerate(payloads):
         key = _key(payload, field)
         # Out and in again: the order is that of the newest publications.
-        newest.pop(key, None)
-        newest[key] = index
+        before = newest.pop(key, None)
+        newest[key] = Newest(index, 0 if before is None else before.gave_way + 1)
     return newest
 
 

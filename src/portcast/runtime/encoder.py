@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from portcast.delivery import Batch, Encoding, newest_per_key
+from portcast.delivery import Batch, Encoding, Newest, newest_per_key
 from portcast.publication import Run
 from portcast.runtime.audience import Topic
 
@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 class EncodedRun:
     """A run with its encoded forms, made when they are first asked for."""
 
-    __slots__ = ("_batches", "_newest", "run", "topic")
+    __slots__ = ("_batches", "_indices", "_newest", "run", "topic")
 
     def __init__(self, run: Run, topic: Topic) -> None:
         self.run = run
         self.topic = topic
         self._batches: dict[int, Batch] = {}
         self._newest: dict[tuple[int, bool], dict[str, Batch]] | None = None
+        self._indices: dict[bool, dict[str, Newest]] | None = None
 
     def batch(self, encoding: Encoding) -> Batch:
         """Return the whole run for one encoding."""
@@ -37,11 +38,20 @@ class EncodedRun:
             self._newest = {}
         cached = self._newest.get((id(encoding), is_per_key))
         if cached is None:
-            field = self.topic.key if is_per_key else ""
-            indices = newest_per_key(self.run.payloads, field)
-            cached = {key: encoding.encode(self.run.only(index)) for key, index in indices.items()}
+            indices = self.indices(is_per_key=is_per_key)
+            cached = {key: encoding.encode(self.run.only(one.at)) for key, one in indices.items()}
             self._newest[id(encoding), is_per_key] = cached
         return cached
+
+    def indices(self, *, is_per_key: bool) -> dict[str, Newest]:
+        """Return where the newest publication of each key is."""
+        if self._indices is None:
+            self._indices = {}
+        found = self._indices.get(is_per_key)
+        if found is None:
+            found = newest_per_key(self.run.payloads, self.topic.key if is_per_key else "")
+            self._indices[is_per_key] = found
+        return found
 
 
 class Joined:

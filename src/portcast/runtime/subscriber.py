@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import count
-from typing import Protocol
+from typing import Protocol, cast
 
 from portcast.delivery import Batch, Encoding, Loss, Outbox, OutboxLimits, Policy, Sink, Standing
 from portcast.publication import Mark
 from portcast.runtime.audience import Topic
+from portcast.runtime.conflation import Conflation, TellsConflated
 from portcast.runtime.encoder import EncodedRun
 
 CLOSE_RESTART = 1012
@@ -70,6 +71,7 @@ class Subscriber:
     __slots__ = (
         "__weakref__",
         "_buffered",
+        "_conflation",
         "_hub",
         "_is_closing",
         "_needs_all",
@@ -118,6 +120,8 @@ class Subscriber:
         self.follower: Follower | None = None
         self.restart_code = CLOSE_RESTART
         self._needs_all = False
+        # What it was not sent of each key, once it conflates and can be told.
+        self._conflation: Conflation | None = None
 
     # What the hub calls
 
@@ -176,12 +180,24 @@ class Subscriber:
 
     def _keep_latest(self, encoded: EncodedRun, now: float) -> int:
         outbox = self.outbox
-        newest = encoded.newest(self.encoding, is_per_key=outbox.policy == "latest_per_key")
+        newest = self._newest(encoded, is_per_key=outbox.policy == "latest_per_key")
         lost = len(encoded.run) - len(newest)
         outbox.refuse(lost)
         for key, batch in newest.items():
             lost += outbox.keep_latest(f"{encoded.run.topic}\n{key}", batch, now, encoded.run.start)
         return lost
+
+    def _newest(self, encoded: EncodedRun, *, is_per_key: bool) -> dict[str, Batch]:
+        encoding = self.encoding
+        if not hasattr(encoding, "conflated"):
+            return encoded.newest(encoding, is_per_key=is_per_key)
+        if self._conflation is None:
+            self._conflation = Conflation(self.outbox.limits.soft_messages)
+        told, run, conflation = cast("TellsConflated", encoding), encoded.run, self._conflation
+        return {
+            key: conflation.batch(f"{run.topic}\n{key}", run.only(one.at), one.gave_way, told)
+            for key, one in encoded.indices(is_per_key=is_per_key).items()
+        }
 
     def replay(self, batch: Batch | None, more: int, position: Mark | None, now: float) -> None:
         """Begin with history, in the step in which it subscribed.

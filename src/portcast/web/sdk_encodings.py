@@ -94,6 +94,20 @@ class _Pushes:
         self._common = common
         self._plain = json_pushes if wire.format is Format.JSON else protobuf_pushes
 
+    def _pushes(self, run: Run, common: Publication) -> list[bytes]:
+        raise NotImplementedError
+
+    def encode(self, run: Run) -> Batch:
+        """See `portcast.delivery.Encoding`."""
+        return self._pack(self._pushes(run, self._common(run)), run)
+
+    def conflated(self, run: Run, number: int) -> Batch:
+        """See `portcast.runtime.conflation`: the number is in the tag ``conflated``; none where nothing gave way."""
+        common = self._common(run)
+        if number:
+            common = replace(common, tags={**common.tags, "conflated": str(number)})
+        return self._pack(self._pushes(run, common), run)
+
     def join(self, batches: Sequence[Batch]) -> Batch:
         """See `portcast.delivery.Encoding`."""
         return self._wire.join(batches)
@@ -109,9 +123,8 @@ class _Pushes:
 class ExactPushes(_Pushes):
     """For clients whose channels are topics, and nothing else."""
 
-    def encode(self, run: Run) -> Batch:
-        """See `portcast.delivery.Encoding`."""
-        return self._pack(self._plain(run.topic, run.payloads, run.first_offset, self._common(run)), run)
+    def _pushes(self, run: Run, common: Publication) -> list[bytes]:
+        return self._plain(run.topic, run.payloads, run.first_offset, common)
 
 
 class SpecialPushes(_Pushes):
@@ -131,9 +144,7 @@ class SpecialPushes(_Pushes):
         self._wild = tuple(one for one in subscriptions if is_wildcard(one.channel))
         self._conditions = conditions
 
-    def encode(self, run: Run) -> Batch:
-        """See `portcast.delivery.Encoding`."""
-        common = self._common(run)
+    def _pushes(self, run: Run, common: Publication) -> list[bytes]:
         pushes: list[bytes] = []
         for one in self._of(run.topic):
             if one.condition and not self._conditions[one.condition](common.tags):
@@ -145,7 +156,7 @@ class SpecialPushes(_Pushes):
                 pushes += self._deltas(run, common, one.base)
             else:
                 pushes += self._plain(run.topic, payloads, run.first_offset, common)
-        return self._pack(pushes, run)
+        return pushes
 
     def _of(self, topic: str) -> Iterator[Subscription]:
         if (exact := self._exact.get(topic)) is not None:
