@@ -224,8 +224,9 @@ async def fuzz(kind: Format, todo: list[tuple[str, Any]], *, is_connected: bool)
     assert loop_errors == []
 
 
+@pytest.mark.timeout(60)  # a few seconds where nothing else runs
 @pytest.mark.parametrize("kind", list(Format))
-@settings(max_examples=150, deadline=None, phases=PHASES)
+@settings(max_examples=80, deadline=None, phases=PHASES)
 @given(data=st.data(), is_connected=st.sampled_from([True] * 7 + [False]))
 def test_anything_ends_in_a_documented_state(kind: Format, data: st.DataObject, is_connected: bool) -> None:
     """No traceback, no code that the protocol does not have, nothing left behind, and nobody else notices."""

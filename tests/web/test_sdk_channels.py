@@ -633,6 +633,7 @@ class Walk:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32))
+@pytest.mark.timeout(60)  # a few seconds where nothing else runs
 @pytest.mark.parametrize("kind", list(Format))
 async def test_any_walk(kind: Format, seed: int) -> None:
     """In order, never doubled, no hole without a word, texts as published: with stalls, deltas and overlaps."""
