@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from portcast import Device, DeviceUnknown, Gateway, by_field
+from portcast import ChannelPermissions, Device, DeviceUnknown, Gateway, by_field
 
 from . import database
 from .framing import Gt06Framing
 from .messages import ALARMS, Acknowledgement, Alarm, Answer, Command, Heartbeat, Login, Message, Position
 
-gateway = Gateway()
+MAP = ("places/+", "status/+", "$devices/+/status")  # what the page subscribes to
+gateway = Gateway(permissions={topics: ChannelPermissions(subscribe="anyone") for topics in MAP})
 
 
 def imei(message: Message) -> str | None:
