@@ -1,4 +1,7 @@
-"""Every Python block of the documentation runs: a page's blocks in order, in one module of its own."""
+"""Every Python block of the documentation runs: a page's blocks in order, in one module of its own.
+
+Blocks that say more than ``python`` belong to a guide: see `test_guides`.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,12 @@ FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^\n`]*)\n(?P<code>.*?)^(?P=inde
 
 
 def _blocks(page: Path) -> list[tuple[int, str]]:
-    """The line (from 1) and text of each block whose language is ``python``."""
+    """The line (from 1) and text of each block that is ``python`` and nothing more."""
     text = page.read_text("utf-8")
     return [
         (text.count("\n", 0, match.start("code")) + 1, _dedent(match["code"], match["indent"]))
         for match in FENCE.finditer(text)
-        if match["info"].split()[:1] == ["python"]
+        if match["info"].split() == ["python"]
     ]
 
 

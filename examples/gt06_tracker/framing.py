@@ -1,13 +1,13 @@
 """How GT06 packets lie in the stream of bytes.
 
-```
-+-------+------------+----------+---------+------------+-----------+-------+
-| 78 78 | length (1) | protocol | content | serial (2) | check (2) | 0d 0a |
-| 79 79 | length (2) |   (1)    |         |            |           |       |
-+-------+------------+----------+---------+------------+-----------+-------+
-                     |<- - - - - - length says how much - - - - ->|
-        |<- - - - - - covered by the check - - - ->|
-```
+::
+
+    +-------+------------+----------+---------+------------+-----------+-------+
+    | 78 78 | length (1) | protocol | content | serial (2) | check (2) | 0d 0a |
+    | 79 79 | length (2) |   (1)    |         |            |           |       |
+    +-------+------------+----------+---------+------------+-----------+-------+
+                         |<- - - - - - length says how much - - - - ->|
+            |<- - - - - - covered by the check - - - ->|
 """
 
 from portcast import CodecError, CustomFraming, FramingError

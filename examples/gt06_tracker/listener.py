@@ -8,8 +8,8 @@ from . import database
 from .framing import Gt06Framing
 from .messages import ALARMS, Acknowledgement, Alarm, Answer, Command, Heartbeat, Login, Message, Position
 
-MAP = ("places/+", "status/+", "$devices/+/status")  # what the page subscribes to
-gateway = Gateway(permissions={topics: ChannelPermissions(subscribe="anyone") for topics in MAP})
+SHOWN = ("#", "$devices/+/status")  # all that trackers say, and who is there
+gateway = Gateway(permissions={topics: ChannelPermissions(subscribe="anyone") for topics in SHOWN})
 
 
 def imei(message: Message) -> str | None:
