@@ -86,6 +86,13 @@ class TestSending:
 
             assert await every_split(b"ab\nc\n", scenario) == 6
 
+    @pytest.mark.parametrize("kind", [bytearray, memoryview], ids=lambda kind: str(kind.__name__))
+    async def test_all_kinds_of_bytes_are_bytes(self, kind: Any) -> None:
+        """A test that spoils a frame has it in a bytearray."""
+        async with TestDevice(echo()) as device:
+            await device.send(kind(b"ab\n"), split="every-byte")
+            await device.expect(b"ab\n")
+
     async def test_frames_are_encoded_by_the_listeners_framing(self) -> None:
         """Both ways."""
         gateway = Gateway()
