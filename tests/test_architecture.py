@@ -24,7 +24,7 @@ PURE = ("framing", "codecs", "topics", "history", "delivery", "devices", "centri
 """Packages that know no loop, socket, log or clock; independent of each other."""
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "types", "publication", "events", "version"),
+    ("errors", "store_errors", "types", "publication", "events", "version"),
     PURE,
     (
         "config",

@@ -25,11 +25,14 @@ from portcast import (
     Gateway,
     GatewayOptions,
     HistoryLimits,
+    Key,
     ListenError,
     Meta,
     OutboxLimits,
     Position,
+    Publication,
     Store,
+    StoreFull,
     TagError,
     TopicError,
     TopicOptions,
@@ -45,6 +48,7 @@ from portcast.events import ConnectionClosed, DrainFinished, DrainStarted, Event
 from portcast.framing import FixedLengthFraming
 from portcast.listen_url import listener_from_url
 from portcast.permissions import ChannelPermissions
+from portcast.testing import Subscription, TestDevice, in_memory
 from portcast.web.encodings import WebSocketPlain
 from portcast.web.sdk_access import Caller, Grant
 from portcast.web.transports import TransportProbe
@@ -385,6 +389,68 @@ async def test_the_store_is_shared_with_http() -> None:
             await feed(gateway, b"x\n" * 10)
         await until(lambda: gateway.store.get("n") == 50, "all updates")
         assert (await client.get("/count")).json() == {"n": 50}
+
+
+LATEST = Key("latest", "", notify=True)
+
+
+async def test_changes_of_the_store_are_topics() -> None:
+    """A subscriber begins with the last value, then sees each change; wildcards must begin with ``$store``."""
+    gateway = Gateway()
+
+    @gateway.listen(LOCAL)
+    async def keep(message: str) -> None:
+        gateway.store.set(LATEST.at("a"), message)
+
+    gateway.store.set(LATEST.at("early"), "0")
+    async with TestDevice(gateway) as device, Subscription(gateway) as everything:
+        await device.send(b"1\n")
+        await until(lambda: gateway.store.get(LATEST.at("a")) == "1", "the handler")
+        async with Subscription(gateway, "$store/#", history=2) as live:
+            await live.expect("$store/latest/early", {"value": "0", "is_set": True})
+            await live.expect("$store/latest/a", {"value": "1", "is_set": True})
+            await device.send(b"2\n")
+            await live.expect("$store/latest/a", {"value": "2", "is_set": True})
+        await everything.nothing()
+    gateway.store.set(LATEST, "stopped")
+
+
+async def test_a_slow_subscriber_of_the_store_gets_the_newest_of_each_key() -> None:
+    """What was true for a moment is not worth waiting for; the last value of every key is."""
+    gateway = Gateway(outbox=OutboxLimits(soft_messages=1))
+    async with in_memory(gateway), Subscription(gateway, "$store/#") as live:
+        live.stop_taking()
+        for value in range(50):
+            gateway.store.set(LATEST.at("a"), str(value))
+            gateway.store.set(LATEST.at("b"), str(value))
+            await asyncio.sleep(0)
+        live.take_again()
+        seen: dict[str, bytes] = {}
+        while len(seen) < 2 or b"49" not in seen["$store/latest/a"] or b"49" not in seen["$store/latest/b"]:
+            await live._changes.until(lambda: live._sink.items, 10)
+            item = live._sink.items.popleft()
+            if isinstance(item, Publication):
+                seen[item.topic] = item.data
+        assert live.closed is None
+
+
+async def test_what_a_former_process_kept_of_the_store_is_taken_back(tmp_path: Path) -> None:
+    """History outlives the process and the store does not: its topics say so, instead of what is no more."""
+    options = GatewayOptions(state_dir=str(tmp_path))
+    gateway = Gateway(options=options)
+    async with running(gateway):
+        gateway.store.set(LATEST, "1")
+    other = Gateway(options=options)
+    async with running(other):
+        assert _history(other, "$store/latest") == [b'{"value":null,"is_set":false}']
+
+
+async def test_the_store_has_room_for_so_many() -> None:
+    """The option of the process reaches it."""
+    gateway = Gateway(options=GatewayOptions(store_keys=1))
+    gateway.store.set("a", 1)
+    with pytest.raises(StoreFull):
+        gateway.store.set("b", 1)
 
 
 # Publishing

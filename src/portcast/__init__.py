@@ -52,6 +52,7 @@ from portcast.runtime import (
     Device,
     DeviceProtocol,
     DeviceSettings,
+    Key,
     PeerCertificate,
     Store,
     TlsInfo,
@@ -59,6 +60,7 @@ from portcast.runtime import (
     by_type,
     one_at_a_time,
 )
+from portcast.store_errors import StoreConflict, StoreFull
 from portcast.version import VERSION as __version__
 from portcast.web.sdk_access import Admission, Caller, Grant
 
@@ -100,6 +102,7 @@ __all__ = [
     "HttpOptions",
     "Identity",
     "JsonFraming",
+    "Key",
     "LengthFieldFraming",
     "LineFraming",
     "ListenError",
@@ -124,6 +127,8 @@ __all__ = [
     "RpcRequest",
     "SendRequest",
     "Store",
+    "StoreConflict",
+    "StoreFull",
     "SubscribeRequest",
     "TagError",
     "TlsInfo",

@@ -274,6 +274,11 @@ class GatewayOptions(_Checked):
     drain_timeout_s: float = field(
         default=15.0, metadata={"help": "from the stop signal to the last abort", "minimum": 0}
     )
+    # At about 300 bytes each beside the values, 30 MB.
+    store_keys: int = field(
+        default=100_000,
+        metadata={"help": "values that the store of the application may hold, then it refuses more", "minimum": 1},
+    )
     state_dir: str = field(
         default="",
         metadata={

@@ -10,7 +10,7 @@ the peer              `FramingError` (ends the connection), `CodecError`, `Field
                       `TagFilterError`, `TokenInvalid`, `TokenExpired`, `ProxyHeaderError`
 the app, of a client  `Refuse`, `DisconnectClient`: raised by hooks to say no
 the environment       `ListenError`, `SnapshotError`, `BrokerUnavailable`, `MissingDependencyError`,
-                      `CommandQueueFull`, `CommandFailed`
+                      `CommandQueueFull`, `CommandFailed`; `portcast.store_errors`
 ====================  ======================================================================
 
 Each exception keeps its facts as attributes and builds its sentence from them: what was expected, what came, what

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Depends
@@ -30,6 +31,7 @@ from portcast.permissions import ChannelPermissions, PermissionTable
 from portcast.publication import Meta, Position
 from portcast.runtime import (
     STATUS_TOPICS,
+    STORE_TOPICS,
     Authenticate,
     Connection,
     Device,
@@ -52,6 +54,12 @@ from portcast.web.sdk_rules import Rules
 
 LAST_VALUE = TopicOptions(history=1, history_age_s=MOST_SECONDS)
 """Presence: a subscriber begins with what is the case, however long it has been so."""
+OWN_TOPICS = {
+    STATUS_TOPICS: LAST_VALUE,
+    # One that cannot keep up is told what is the case now, for each key.
+    STORE_TOPICS: replace(LAST_VALUE, slow_consumer="latest_per_key"),
+}
+"""Topics of the gateway itself; what the application says of the same filter comes first."""
 
 Lifespan = Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any] | None]]
 
@@ -112,11 +120,11 @@ class Gateway(HookDeclarations, APIRouter):
         http = http or HttpOptions()
         of_the_app = tuple(router_options.pop("dependencies", None) or ())
         super().__init__(lifespan=self._lifespan, dependencies=[*_host_guard(http), *of_the_app], **router_options)
-        self.store = Store()
+        self._options = options or GatewayOptions()
+        self.store = Store(max_keys=self._options.store_keys)
         """Values shared by TCP handlers, HTTP handlers and background tasks."""
         self.devices = DeviceRouter()
         """What `listen` and `relay` have declared so far."""
-        self._options = options or GatewayOptions()
         self._outbox = outbox or OutboxLimits()
         self._topics = dict(topics or {})
         self._centrifuge = centrifuge or CentrifugeOptions()
@@ -307,6 +315,8 @@ class Gateway(HookDeclarations, APIRouter):
             self._node, self._rules = node, rules
             try:
                 await node.start()
+                restored = [one.topic for one in node.broker.topics(STORE_TOPICS, node.now()) if one.retained]
+                self.store.open(node.clock, node.publish_nowait, restored)
                 signals = SignalDrain(self.drain, self.hurry)
                 signals.install()
                 probed = put_probe(app)
@@ -318,6 +328,7 @@ class Gateway(HookDeclarations, APIRouter):
                     await node.stop()
                     await signals.wait_passed_on()
             finally:
+                self.store.close()
                 self._node = self._rules = None
 
     def sdk_access(self, topics: TopicTable, overrides: Overrides) -> Rules:
@@ -347,7 +358,7 @@ class Gateway(HookDeclarations, APIRouter):
     def _topic_table(self) -> TopicTable:
         relays = [one.config for one in reversed(self.devices.declarations) if one.function is None]
         return TopicTable(
-            {**self._topics, STATUS_TOPICS: self._topics.get(STATUS_TOPICS, LAST_VALUE)},
+            {**self._topics, **{key: one for key, one in OWN_TOPICS.items() if key not in self._topics}},
             # In reverse, so that the first of two listeners with one topic counts.
             {one.topic: one.topic_options for one in relays if one.topic_options is not None},
             history=self._history,

@@ -18,7 +18,7 @@ from portcast.runtime.node import ListenerPlan, Node
 from portcast.runtime.registry import Registry
 from portcast.runtime.relay import RelayConsumer
 from portcast.runtime.session import Handler, Session
-from portcast.runtime.store import Store
+from portcast.runtime.store import STORE_TOPICS, Key, Store
 from portcast.runtime.subscriber import CLOSE_RESTART, CLOSE_SHUTDOWN, CLOSE_SLOW, Follower, Subscriber
 from portcast.runtime.surroundings import Placement, Surroundings, surroundings
 from portcast.runtime.tls_peer import PeerCertificate, TlsInfo
@@ -28,6 +28,7 @@ __all__ = [
     "CLOSE_SHUTDOWN",
     "CLOSE_SLOW",
     "STATUS_TOPICS",
+    "STORE_TOPICS",
     "Authenticate",
     "Connection",
     "Consumer",
@@ -41,6 +42,7 @@ __all__ = [
     "HubStatistics",
     "Identity",
     "InboxConsumer",
+    "Key",
     "Listener",
     "ListenerPlan",
     "ListenerStatistics",

@@ -16,6 +16,7 @@ from portcast.listen_url import ListenerConfig
 from portcast.publication import Meta, Position
 from portcast.runtime.authentication import Authenticate, Gate
 from portcast.runtime.certificates import CertificateWatch
+from portcast.runtime.clock import Clock
 from portcast.runtime.connection import Connection
 from portcast.runtime.consumer import Consumer
 from portcast.runtime.device_directory import make_directory
@@ -74,6 +75,7 @@ class Node:
         devices: who they are.
         listeners: in the order in which they were declared.
         descriptors: the limit of open files of the process.
+        clock: measures everything here.
     """
 
     def __init__(
@@ -90,7 +92,8 @@ class Node:
     ) -> None:
         """Build a node on the running loop; nothing is bound yet."""
         self._surroundings = surroundings or Surroundings()
-        clock = self._clock = self._surroundings.clock or asyncio.get_running_loop()
+        clock: Clock = self._surroundings.clock or asyncio.get_running_loop()
+        self.clock = clock
         self._options = options
         self._emit = emit
         self._now = clock.time
@@ -207,7 +210,7 @@ class Node:
             raise
         for listener in self.listeners:
             listener.start()
-        self._watch = CertificateWatch([one for it in self.listeners if (one := it.certificates)], self._clock)
+        self._watch = CertificateWatch([one for it in self.listeners if (one := it.certificates)], self.clock)
         self.state = "ready"
 
     def reload_certificates(self) -> bool:
