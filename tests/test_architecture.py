@@ -20,7 +20,7 @@ TESTS = ROOT / "tests"
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 
-PURE = ("framing", "codecs", "topics", "history", "delivery", "devices", "centrifuge", "proxy")
+PURE = ("framing", "codecs", "topics", "history", "delivery", "devices", "recorder", "centrifuge", "proxy")
 """Packages that know no loop, socket, log or clock; independent of each other."""
 
 LAYERS: tuple[tuple[str, ...], ...] = (

@@ -18,6 +18,15 @@ from portcast.config import (
 )
 from portcast.errors import ConfigurationError
 
+
+@pytest.mark.parametrize("text", ["4", "a:b", "in:1"])
+def test_what_is_redacted_is_checked(text: str) -> None:
+    """A mistake must not be found when the password is recorded already."""
+    with pytest.raises(ConfigurationError, match=r"ListenerOptions.redact: .* is no range of bytes"):
+        ListenerOptions(redact=(text,))
+    assert ListenerOptions(redact=("in:4:12", "-2:")).redact == ("in:4:12", "-2:")
+
+
 DATACLASSES = [ListenerOptions, TopicOptions, GatewayOptions, HttpOptions, LogOptions]
 
 

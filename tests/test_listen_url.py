@@ -176,6 +176,15 @@ def test_the_url_of_a_table_may_be_a_port() -> None:
     assert listener_from_table({"url": 8001}, "here") == listener_from_url("8001")
 
 
+@pytest.mark.parametrize("value", ["in:4:8,-2:", ["in:4:8", "-2:"], ("in:4:8", "-2:")], ids=["text", "list", "tuple"])
+def test_an_option_may_take_several_values(value: Any) -> None:
+    """With commas in a URL or text, as a list in TOML, as a tuple in Python."""
+    expected = ListenerOptions(redact=("in:4:8", "-2:"))
+    assert listener_from_table({"url": "8001", "redact": value}, "here").options == expected
+    assert listener_from_url("8001", options={"redact": value}).options == expected
+    assert listener_from_url("tcp://127.0.0.1:8001?redact=in:4:8,-2:").options == expected
+
+
 @pytest.mark.parametrize(
     ("table", "words"),
     [
@@ -187,6 +196,8 @@ def test_the_url_of_a_table_may_be_a_port() -> None:
         ({"url": "8001", "topic": ["a"]}, "topic: takes one value, not ['a']"),
         ({"url": "8001", "backlog": {"a": 1}}, "backlog: takes one value"),
         ({"url": "8001", "backlog": 0}, "backlog: 0 is too small"),
+        ({"url": "8001", "redact": {"a": 1}}, "redact: takes one value"),
+        ({"url": "8001", "redact": ["4-8"]}, "redact: '4-8' is no range of bytes"),
     ],
 )
 def test_mistakes_in_a_table_name_the_table(table: Mapping[str, Any], words: str) -> None:

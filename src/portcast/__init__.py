@@ -47,6 +47,7 @@ from portcast.history import HistoryLimits
 from portcast.permissions import ChannelPermissions
 from portcast.proxy import ProxyHeader, ProxyTls
 from portcast.publication import Meta, Position, Publication
+from portcast.recorder import RecorderOptions
 from portcast.runtime import (
     Connection,
     Device,
@@ -54,6 +55,7 @@ from portcast.runtime import (
     DeviceSettings,
     Key,
     PeerCertificate,
+    RecorderSettings,
     Store,
     TlsInfo,
     by_field,
@@ -122,6 +124,8 @@ __all__ = [
     "Publication",
     "PublishRequest",
     "RawFraming",
+    "RecorderOptions",
+    "RecorderSettings",
     "RedeliveryOptions",
     "Refuse",
     "RpcRequest",

@@ -34,6 +34,7 @@ from portcast.option_values import (
     units_of,
     unknown_option,
 )
+from portcast.recorder import parse_range
 
 __all__ = [
     "DEFAULT_LISTEN",
@@ -209,10 +210,22 @@ class ListenerOptions(_Checked):
         default=65_536,
         metadata={"help": "bytes waiting to be sent to the device, then send() waits", "minimum": 1024},
     )
+    redact: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "help": "bytes of each frame that the flight recorder must not keep, as START:STOP, in:START:STOP or "
+            "out:START:STOP, from 0, negative from the end"
+        },
+    )
 
     def __post_init__(self) -> None:
         # By name: a dataclass with slots is a new class, which the zero-argument super() does not know.
         _Checked.__post_init__(self)
+        for text in self.redact:
+            try:
+                parse_range(text)
+            except ValueError as error:
+                raise ConfigurationError("ListenerOptions.redact", str(error)) from error
         parse_networks([one for one in self.proxy if one != "unix"], "ListenerOptions.proxy")
 
 

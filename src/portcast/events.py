@@ -210,6 +210,33 @@ class CredentialsRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordingChanged:
+    """Somebody, or time, changed what the flight recorder records."""
+
+    rule: str
+    reason: Literal["on", "off", "expired"]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingCapped:
+    """A connection is too fast to be recorded whole; told once for each. The recorder counts what is missing."""
+
+    connection_id: ConnectionId
+    listener: ListenerName
+    max_rate: int
+
+
+@dataclass(frozen=True, slots=True)
+class RedactionFailed:
+    """The application's redaction raised, so only the sizes of such frames are recorded; told once per connection."""
+
+    connection_id: ConnectionId
+    listener: ListenerName
+    error: str
+    """The exception's class: its text may quote the frame."""
+
+
+@dataclass(frozen=True, slots=True)
 class SubscriberOpened:
     """A client subscribed."""
 
@@ -314,6 +341,9 @@ Event = (
     | DeviceDetached
     | DeviceRejected
     | CredentialsRefused
+    | RecordingChanged
+    | RecordingCapped
+    | RedactionFailed
     | SubscriberOpened
     | SubscriberSlow
     | SubscriberDemoted

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Depends
@@ -15,7 +14,7 @@ from portcast.api_keys import ApiKey, KeyTable
 from portcast.brokers import MemoryBroker, StateFile
 from portcast.centrifuge_options import CentrifugeOptions, check_reach
 from portcast.codecs import Codec, encode_value
-from portcast.config import MOST_SECONDS, GatewayOptions, HttpOptions, TopicOptions
+from portcast.config import GatewayOptions, HttpOptions, TopicOptions
 from portcast.delivery import OutboxLimits
 from portcast.errors import ConfigurationError
 from portcast.events import Emit, Event
@@ -30,15 +29,17 @@ from portcast.observability import LogEvents, fan_out, redact_logs
 from portcast.permissions import ChannelPermissions, PermissionTable
 from portcast.publication import Meta, Position
 from portcast.runtime import (
-    STATUS_TOPICS,
+    OWN_TOPICS,
     STORE_TOPICS,
     Authenticate,
     Connection,
     Device,
     DeviceSettings,
+    FlightRecorder,
     Listener,
     ListenerPlan,
     Node,
+    RecorderSettings,
     Store,
     Surroundings,
     surroundings,
@@ -51,15 +52,6 @@ from portcast.web.http_access import HttpAccess
 from portcast.web.sdk_basis import Basis
 from portcast.web.sdk_routes import add_sdk_routes, session_options
 from portcast.web.sdk_rules import Rules
-
-LAST_VALUE = TopicOptions(history=1, history_age_s=MOST_SECONDS)
-"""Presence: a subscriber begins with what is the case, however long it has been so."""
-OWN_TOPICS = {
-    STATUS_TOPICS: LAST_VALUE,
-    # One that cannot keep up is told what is the case now, for each key.
-    STORE_TOPICS: replace(LAST_VALUE, slow_consumer="latest_per_key"),
-}
-"""Topics of the gateway itself; what the application says of the same filter comes first."""
 
 Lifespan = Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any] | None]]
 
@@ -94,6 +86,7 @@ class Gateway(HookDeclarations, APIRouter):
         permissions: Mapping[str, ChannelPermissions] | None = None,
         keys: Mapping[str, ApiKey] | None = None,
         devices: DeviceSettings | None = None,
+        recorder: RecorderSettings | None = None,
         on_event: Emit | None = None,
         has_page: bool = True,
         lifespan: Lifespan | None = None,
@@ -106,11 +99,12 @@ class Gateway(HookDeclarations, APIRouter):
             outbox: how much one subscriber may have waiting.
             history: how much is retained.
             http: limits and origins of the HTTP side.
-            topics: options by topic filter or namespace (``"fleet:"``); the first that matches counts.
+            topics: options by topic filter or namespace (``"fleet:"``); the first match counts, after a listener's.
             centrifuge: who may connect over the Centrifuge protocol.
             permissions: who may do what, by topic filter or namespace; the first that matches a topic counts.
             keys: API keys by name, which is their user's: for programs, and for people on the live page.
             devices: takeover, unknown devices, known ones, how long commands wait.
+            recorder: what is recorded of devices from the start on, how much is kept, and what is taken out.
             on_event: is told of everything that happens, beside the log.
             has_page: serve the live page at ``/``.
             lifespan: runs around the listeners, like that of an `APIRouter`.
@@ -132,14 +126,14 @@ class Gateway(HookDeclarations, APIRouter):
         self._keys, self._is_guarded = dict(keys or {}), bool(of_the_app)
         self._history = history or HistoryLimits()
         self._device_settings = devices or DeviceSettings()
+        self._recorder_settings = recorder or RecorderSettings()
         self._watchers = [on_event] if on_event is not None else []
         self.emit: Emit = fan_out(LogEvents(), self._tell_watchers)
         self._user_lifespan = lifespan
         self._node: Node | None = None
         self._rules: Rules | None = None
         self.http_address: Address | None = None
-        """Where HTTP will be served, if the runner knows: then start refuses a listener that needs the same port, and
-        an address that others can reach while nothing says who may connect."""
+        """Where HTTP will be served, if the runner knows: start refuses a listener there, and one open to all."""
         self._add_ways_in(http, has_page=has_page)
 
     def _add_ways_in(self, http: HttpOptions, *, has_page: bool) -> None:
@@ -261,6 +255,15 @@ class Gateway(HookDeclarations, APIRouter):
         return self._running().devices.find(device_id)
 
     @property
+    def recorder(self) -> FlightRecorder:
+        """The flight recorder of what runs now.
+
+        Raises:
+            RuntimeError: the gateway is not running.
+        """
+        return self._running().recorder
+
+    @property
     def node(self) -> Node:
         """What runs now, for the packages above this one; applications need none of it.
 
@@ -375,6 +378,7 @@ class Gateway(HookDeclarations, APIRouter):
             topics=topics,
             emit=self.emit,
             devices=self._device_settings,
+            recorder=self._recorder_settings,
             surroundings=surroundings.get(Surroundings()),
         )
 

@@ -111,7 +111,7 @@ def convert(cls: type[_Dataclass], f: Field[Any], value: Value | list[Any], key:
             raise ConfigurationError(key, f"{value!r} is not one of {', '.join(map(str, get_args(hint)))}")
         return value
     if get_origin(hint) is tuple:
-        items = value if isinstance(value, list) else str(value).split(",")
+        items = value if isinstance(value, (list, tuple)) else str(value).split(",")
         return tuple(filter(None, (str(item).strip() for item in items)))
     if hint is bool:
         return _boolean(value, key)

@@ -47,6 +47,7 @@ from portcast.listen_url import (
     listener_from_url,
 )
 from portcast.permissions import ChannelPermissions, check_key
+from portcast.recorder import RecorderOptions
 from portcast.runtime import DeviceSettings
 
 D = TypeVar("D", TopicOptions, ChannelPermissions, ApiKey)
@@ -88,6 +89,7 @@ class Settings:
         http_tls: what is shown to HTTP clients; without a certificate they speak plainly.
         log: what is logged.
         centrifuge: who may connect over the Centrifuge protocol.
+        recorder: what is recorded of devices, and how much of it is kept.
         devices: takeover, unknown and announced devices, commands; for listeners that say who a device is.
         topics: options by topic filter or namespace; the first that matches a topic wins.
         permissions: who may do what, by topic filter or namespace; the first that matches a topic wins.
@@ -105,6 +107,7 @@ class Settings:
     http_tls: TlsOptions = field(default_factory=TlsOptions)
     log: LogOptions = field(default_factory=LogOptions)
     centrifuge: CentrifugeOptions = field(default_factory=CentrifugeOptions)
+    recorder: RecorderOptions = field(default_factory=RecorderOptions)
     devices: DeviceSettings = field(default_factory=DeviceSettings)
     topics: Mapping[str, TopicOptions] = field(default_factory=dict)
     permissions: Mapping[str, ChannelPermissions] = field(default_factory=dict)
@@ -141,6 +144,7 @@ SECTIONS = (
     Section("history", "history", HistoryLimits, "history_"),
     Section("log", "log", LogOptions, "log_"),
     Section("centrifuge", "centrifuge", CentrifugeOptions, ""),
+    Section("recorder", "recorder", RecorderOptions, "recorder_"),
 )
 """The tables of the file that hold options of the process, in the order in which they are documented."""
 

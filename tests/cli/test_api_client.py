@@ -56,6 +56,12 @@ def test_a_token_is_shown_in_a_header() -> None:
     assert b"secret-token" not in seen[0].split(b"\r\n")[0]
 
 
+def test_an_answer_may_be_empty() -> None:
+    """204: it was done, and there is nothing to say."""
+    with answering(response(204, b"")) as (url, _):
+        assert call(url, "DELETE", "/api/x") is None
+
+
 @pytest.mark.parametrize(
     ("answer", "problem"),
     [

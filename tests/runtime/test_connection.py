@@ -74,6 +74,36 @@ class TestReceiving:
             first.state["key"] = 1
             assert (first.state, second.state) == ({"key": 1}, {})
 
+    async def test_a_tap_is_shown_what_comes(self) -> None:
+        """From the moment it is there, another takes its place, and none is left when it is taken off."""
+
+        class Tap:
+            def __init__(self) -> None:
+                self.frames: list[bytes] = []
+
+            def received(self, frames: list[bytes]) -> None:
+                self.frames += frames
+
+            def refused(self, data: bytes, size: int, detail: str) -> None:
+                raise AssertionError(detail)
+
+            def sent(self, frame: bytes) -> None:
+                raise AssertionError("nothing is sent")
+
+        first, second = Tap(), Tap()
+        async with serving(recording(), idle_timeout_s=7) as it:
+            device, connection = await it.connected()
+            own = connection._decoder
+            taps: list[Tap | None] = [None, first, second, None]
+            for number, tap in enumerate(taps):
+                connection.tap_with(tap, 100)
+                await device.send(b"%d\n" % number)
+                await eventually(lambda number=number: connection.frames == number + 1)  # type: ignore[misc]  # bound now
+            assert (first.frames, second.frames) == ([b"1"], [b"2"])
+            assert connection._decoder is own
+            assert recorder(connection).frames == [b"0", b"1", b"2", b"3"]
+            assert connection.options.idle_timeout_s == 7
+
     async def test_a_consumer_may_stop_the_reading(self) -> None:
         """TCP slows the device; nothing is lost when reading goes on."""
         async with serving(recording(pauses=True)) as it:

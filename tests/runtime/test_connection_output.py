@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from portcast.errors import ConnectionClosedError
+from portcast.errors import CodecError, ConnectionClosedError
 from portcast.runtime.connection_output import Output
 from runtime_kit import eventually, recording, serving
 
@@ -53,3 +53,36 @@ def test_the_other_half_says_whether_it_is_open() -> None:
     """This one cannot know."""
     with pytest.raises(NotImplementedError):
         _ = Output().is_open
+
+
+async def test_a_tap_is_shown_what_is_sent() -> None:
+    """Each frame once, without what the framing adds; not what was refused, nor anything after it was taken off."""
+    async with serving(recording(), write_buffer_bytes=1024) as it:
+        device, connection = await it.connected()
+        tap = Tapping()
+        connection.tap_with(tap)
+        connection.push(b"1")
+        assert connection.send_nowait(b"2")
+        await connection.send(b"3")
+        with pytest.raises(CodecError):
+            connection.push(b"a\nb")
+        connection.tap_with(None)
+        connection.push(b"4")
+        assert await device.receive(8) == b"1\n2\n3\n4\n"
+        assert tap.frames == [b"1", b"2", b"3"]
+
+
+class Tapping:
+    """A tap that keeps what is sent."""
+
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+
+    def received(self, frames: list[bytes]) -> None:
+        raise AssertionError("nothing came in")
+
+    def refused(self, data: bytes, size: int, detail: str) -> None:
+        raise AssertionError("nothing came in")
+
+    def sent(self, frame: bytes) -> None:
+        self.frames.append(frame)

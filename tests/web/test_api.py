@@ -99,7 +99,7 @@ async def test_mistyped_parameters_are_refused_and_declared_ones_are_not() -> No
                 if not path.startswith("/events"):
                     assert "unknown" not in (await client.get(f"{address}?{name}=1")).text
                 asked += 1
-        assert asked == 4 + 4 + 3 + 3 + 3 + 1 + 3 + 4 + 2
+        assert asked == 4 + 4 + 3 + 3 + 3 + 1 + 3 + 4 + 2 + 4 * 2
         assert (await client.get("/api/topics?token=secret&_=1")).status_code == 200
 
 
@@ -504,6 +504,11 @@ def test_openapi_is_complete_and_consistent() -> None:
         "/gw/api/devices/{device}/commands",
         "/gw/api/devices/{device}/commands/{command}",
         "/gw/api/connections/{connection}",
+        "/gw/api/connections/{connection}/frames",
+        "/gw/api/devices/{device}/frames",
+        "/gw/api/recorder",
+        "/gw/api/recorder/frames",
+        "/gw/api/recorder/rules/{rule}",
         "/gw/events",
         "/gw/events/{filter}",
         "/gw/health/live",

@@ -37,7 +37,7 @@ def call(
     token: str = "",
     patience_s: float = 0.0,
 ) -> Any:
-    """Return the JSON that a gateway answers.
+    """Return the JSON that a gateway answers; None if it has nothing to say (204).
 
     Args:
         url: ``http://HOST:PORT``, with the prefix under which the gateway is embedded, if any; ``https`` and a bare
@@ -87,6 +87,8 @@ def _connection(url: str, timeout_s: float) -> tuple[HTTPConnection, str]:
 
 
 def _answer(url: str, status: int, text: bytes) -> Any:
+    if status == 204:
+        return None
     try:
         answer = json.loads(text)
     except ValueError:

@@ -19,6 +19,7 @@ from portcast.cli.check import check
 from portcast.cli.devices import command as send_command
 from portcast.cli.devices import devices
 from portcast.cli.key import key
+from portcast.cli.record import record
 from portcast.cli.send import send
 from portcast.cli.serve import serve
 from portcast.cli.simulate import simulate
@@ -45,7 +46,7 @@ def version() -> None:
     click.echo(f"portcast {__version__}")
 
 
-for one in (serve, check, tail, send, simulate, devices, send_command, key):
+for one in (serve, check, tail, send, simulate, devices, send_command, record, key):
     portcast.add_command(one)
 
 

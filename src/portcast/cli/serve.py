@@ -93,6 +93,7 @@ def run(settings: Settings) -> None:
 def make_gateway(settings: Settings) -> Gateway:
     """Return a gateway with the listeners of ``settings``, each a relay to its topic."""
     from portcast.gateway import Gateway
+    from portcast.runtime import RecorderSettings
 
     gateway = Gateway(
         options=settings.gateway,
@@ -104,6 +105,7 @@ def make_gateway(settings: Settings) -> Gateway:
         permissions=settings.permissions,
         keys=settings.keys,
         devices=settings.devices,
+        recorder=RecorderSettings(settings.recorder),
     )
     gateway.http_address = settings.http
     for listener in settings.listeners:

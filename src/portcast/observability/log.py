@@ -39,6 +39,8 @@ from portcast.events import (
     HistoryNotKept,
     ListenerPaused,
     ListenerStarted,
+    RecordingCapped,
+    RedactionFailed,
     SubscriberClosed,
     SubscriberDemoted,
     SubscriberSlow,
@@ -59,6 +61,16 @@ MAX_FIELD_CHARS = 256
 # Not faults of ours or of a protocol. Mobile devices vanish and come back all day, so a broken or silent connection is
 # news and not a warning.
 _ORDERLY = frozenset({"peer_closed", "closed", "drain", "reset", "idle_timeout"})
+_WARNINGS = (
+    CertificatesRefused,
+    CredentialsRefused,
+    DeviceRejected,
+    FrameRejected,
+    HistoryNotKept,
+    RecordingCapped,
+    RedactionFailed,
+    SubscriberDemoted,
+)
 _ALIASES = {"connection_id": "connection", "subscriber_id": "subscriber"}
 # What `FramingError` and `CodecError` say of the payload; see `_without_payload`.
 _PAYLOAD = re.compile(r"( in a frame)? beginning b(['\"]).*\2$", re.DOTALL)
@@ -166,10 +178,7 @@ class LogEvents:
 def _level(event: Event) -> int:
     if isinstance(event, (HandlerFailed, HandlerAbandoned)):
         return logging.ERROR
-    if isinstance(
-        event,
-        (CertificatesRefused, CredentialsRefused, DeviceRejected, FrameRejected, SubscriberDemoted, HistoryNotKept),
-    ):
+    if isinstance(event, _WARNINGS):
         return logging.WARNING
     if isinstance(event, ConnectionRefused):
         return logging.INFO if event.reason == "gone" else logging.WARNING

@@ -5,16 +5,18 @@ from portcast.runtime.catch_up import within_bytes
 from portcast.runtime.connection import Connection
 from portcast.runtime.consumer import Consumer
 from portcast.runtime.device import Device
-from portcast.runtime.device_directory import STATUS_TOPICS, DeviceDirectory
+from portcast.runtime.device_directory import DeviceDirectory
 from portcast.runtime.device_protocol import DeviceProtocol, DeviceSettings, Identity, Lookup
 from portcast.runtime.device_replies import Replies, Reply, by_field, by_type, one_at_a_time
 from portcast.runtime.drain import abort_all, drain
+from portcast.runtime.flight_recorder import FlightRecorder, RecorderSettings
 from portcast.runtime.hub import Hub
 from portcast.runtime.hub_statistics import HubStatistics
 from portcast.runtime.inbox import InboxConsumer
 from portcast.runtime.limits import connection_budget, raise_descriptor_limit
 from portcast.runtime.listener import Listener, ListenerStatistics
 from portcast.runtime.node import ListenerPlan, Node
+from portcast.runtime.own_topics import OWN_TOPICS
 from portcast.runtime.registry import Registry
 from portcast.runtime.relay import RelayConsumer
 from portcast.runtime.session import Handler, Session
@@ -27,7 +29,7 @@ __all__ = [
     "CLOSE_RESTART",
     "CLOSE_SHUTDOWN",
     "CLOSE_SLOW",
-    "STATUS_TOPICS",
+    "OWN_TOPICS",
     "STORE_TOPICS",
     "Authenticate",
     "Connection",
@@ -36,6 +38,7 @@ __all__ = [
     "DeviceDirectory",
     "DeviceProtocol",
     "DeviceSettings",
+    "FlightRecorder",
     "Follower",
     "Handler",
     "Hub",
@@ -50,6 +53,7 @@ __all__ = [
     "Node",
     "PeerCertificate",
     "Placement",
+    "RecorderSettings",
     "Registry",
     "RelayConsumer",
     "Replies",

@@ -29,9 +29,11 @@ from portcast.events import CloseReason, ConnectionClosed
 from portcast.runtime.connection_output import Output
 from portcast.runtime.consumer import Consumer
 from portcast.runtime.http_guard import REFUSAL, is_http_request
+from portcast.runtime.tap import Tap, TappedDecoder
 from portcast.types import ConnectionId
 
 if TYPE_CHECKING:
+    from portcast.config import ListenerOptions
     from portcast.framing import FrameDecoder
     from portcast.proxy import ProxyHeader
     from portcast.runtime.device import Device
@@ -129,6 +131,11 @@ class Connection(Output):
     def listener(self) -> str:
         """The name of the listener that accepted it."""
         return self._listener.name
+
+    @property
+    def options(self) -> ListenerOptions:
+        """The limits and deadlines of its listener."""
+        return self._listener.options
 
     @property
     def peer(self) -> str:
@@ -339,6 +346,19 @@ class Connection(Output):
             self._transport.abort()
         self._undelivered += self._consumer.abort()
         self._wake_senders()
+
+    def tap_with(self, tap: Tap | None, max_bytes: int = 0) -> None:
+        """Show what comes and goes from now on to a tap; None: no longer to any.
+
+        Args:
+            tap: takes the place of the one there was.
+            max_bytes: how much of an unfinished frame is remembered, in case the framing refuses it.
+        """
+        if isinstance(self._decoder, TappedDecoder):
+            self._decoder = self._decoder.inner
+        self._tap = tap
+        if tap is not None:
+            self._decoder = TappedDecoder(self._decoder, tap, max_bytes)
 
     def abandon(self) -> None:
         """Say that its handler ignores its cancellation, and go on without it."""

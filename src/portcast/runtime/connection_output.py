@@ -15,12 +15,13 @@ from portcast.types import ConnectionId
 if TYPE_CHECKING:
     from portcast.events import CloseReason
     from portcast.runtime.listener import Listener
+    from portcast.runtime.tap import Tap
 
 
 class Output(asyncio.Protocol):
     """The half of `portcast.runtime.connection.Connection` that writes."""
 
-    __slots__ = ("_drain_waiters", "_transport", "_waits_for_device_since", "bytes_sent")
+    __slots__ = ("_drain_waiters", "_tap", "_transport", "_waits_for_device_since", "bytes_sent")
 
     # What the other half has.
     id: ConnectionId
@@ -31,6 +32,8 @@ class Output(asyncio.Protocol):
 
     def _begin_output(self) -> None:
         self.bytes_sent = 0
+        # Only while it is recorded.
+        self._tap: Tap | None = None
         # Since when the transport is over its mark, or waits to close: only the device can help it on.
         self._waits_for_device_since: float | None = None
         self._drain_waiters: list[asyncio.Future[None]] | None = None
@@ -67,6 +70,8 @@ class Output(asyncio.Protocol):
         data = self._listener.framing.encode(frame)
         self.bytes_sent += len(data)
         self._transport.write(data)
+        if self._tap is not None:
+            self._tap.sent(frame)
 
     async def wait_writable(self) -> None:
         """Wait while more than ``write_buffer`` bytes wait for the device, or until the connection has ended."""

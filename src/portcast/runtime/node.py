@@ -11,7 +11,7 @@ from typing import Literal
 from portcast.brokers.base import Broker
 from portcast.config import GatewayOptions
 from portcast.delivery import OutboxLimits
-from portcast.events import Emit
+from portcast.events import Emit, Event
 from portcast.listen_url import ListenerConfig
 from portcast.publication import Meta, Position
 from portcast.runtime.authentication import Authenticate, Gate
@@ -24,6 +24,7 @@ from portcast.runtime.device_inbox import DeviceInbox
 from portcast.runtime.device_protocol import DeviceProtocol, DeviceSettings
 from portcast.runtime.device_session import DeviceHandler
 from portcast.runtime.drain import abort_all, drain
+from portcast.runtime.flight_recorder import FlightRecorder, RecorderSettings
 from portcast.runtime.hub import Hub
 from portcast.runtime.inbox import InboxConsumer
 from portcast.runtime.limits import connection_budget, raise_descriptor_limit
@@ -73,6 +74,7 @@ class Node:
         broker: numbers and keeps publications.
         registry: all device connections.
         devices: who they are.
+        recorder: what of them is recorded.
         listeners: in the order in which they were declared.
         descriptors: the limit of open files of the process.
         clock: measures everything here.
@@ -88,6 +90,7 @@ class Node:
         topics: TopicTable,
         emit: Emit,
         devices: DeviceSettings | None = None,
+        recorder: RecorderSettings | None = None,
         surroundings: Surroundings | None = None,
     ) -> None:
         """Build a node on the running loop; nothing is bound yet."""
@@ -95,7 +98,7 @@ class Node:
         clock: Clock = self._surroundings.clock or asyncio.get_running_loop()
         self.clock = clock
         self._options = options
-        self._emit = emit
+        self._tell = emit
         self._now = clock.time
         self._watch: CertificateWatch | None = None
         self._drain: asyncio.Task[None] | None = None
@@ -112,14 +115,35 @@ class Node:
             topics=topics,
             broker=broker,
             budget_bytes=options.buffer_budget_bytes,
-            emit=emit,
+            emit=self._emit,
         )
         broker.bind(self.hub.deliver)
         self.devices = make_directory(
-            devices or DeviceSettings(), clock, publish=self.publish_nowait, unix_time=self.unix_time, emit=emit
+            devices or DeviceSettings(), clock, publish=self.publish_nowait, unix_time=self.unix_time, emit=self._emit
         )
         self.registry.when_lost(self.devices.lost)
         self.listeners = [self._listener(plan) for plan in plans]
+        with_devices = [
+            listener
+            for listener, plan in zip(self.listeners, plans, strict=True)
+            if plan.protocol is not None and plan.protocol.identify is not None
+        ]
+        self.recorder = FlightRecorder(
+            recorder or RecorderSettings(),
+            clock,
+            registry=self.registry,
+            devices_of=self.devices.roster.devices_of,
+            knows_devices=lambda name: any(one.name == name for one in with_devices),
+            publish=self.publish_nowait,
+            unix_time=self.unix_time,
+            emit=emit,
+        )
+
+    def _emit(self, event: Event) -> None:
+        # Nothing happens before the recorder is made.
+        if self.recorder.is_active:
+            self.recorder.note(event)
+        self._tell(event)
 
     def _listener(self, plan: ListenerPlan) -> Listener:
         config = plan.config
@@ -260,5 +284,6 @@ class Node:
             if self._watch is not None:
                 self._watch.close()
             self.devices.commands.close()
+            self.recorder.close()
             await self.broker.stop()
             self.state = "stopped"

@@ -17,6 +17,7 @@ from portcast.web.http_access import HttpAccess, left_s
 from portcast.web.login import add_login
 from portcast.web.models import REFUSED, Problem
 from portcast.web.page import add_page
+from portcast.web.recorder import add_recorder
 from portcast.web.resume import Encodings
 from portcast.web.subscribe import MAX_REPLAY, NodeOf, ready_node
 from portcast.web.websocket import WebSocketEndpoint
@@ -37,6 +38,7 @@ def add_routes(
     add_connections(router, node, access, version)
     add_slow_consumers(router, node, access)
     add_devices(router, node, access, options)
+    add_recorder(router, node, access)
     add_login(router, access)
     add_health(router, node)
     if has_page:
