@@ -12,6 +12,7 @@ from asgi_fakes import until
 from portcast import (
     Connection,
     Device,
+    DeviceOptions,
     DeviceSettings,
     Gateway,
     LineFraming,
@@ -183,6 +184,22 @@ async def test_what_the_codec_refused_is_marked() -> None:
         frame, rejected = gateway.recorder.frames(device="a")
         assert (frame.kind, frame.data, rejected.kind) == ("in", b"\xff", "rejected")
         assert "utf-8" in rejected.detail
+
+
+async def test_a_device_that_is_not_let_in_is_recorded() -> None:
+    """What it said, and that it was rejected: there is no device whose frames these could be otherwise."""
+    gateway = tracker_gateway(devices=DeviceSettings(DeviceOptions(unknown="reject")))
+    async with in_memory(gateway):
+        gateway.recorder.record("device:a")
+        for name in ("#b\n", "#a\n"):
+            async with TestDevice(gateway, listener="trackers") as device:
+                await device.send(name.encode())
+                assert await device.wait_closed() == "rejected"
+        entries = gateway.recorder.frames()
+        assert {one.subject for one in entries} == {"devices/a"}
+        assert [one.kind for one in entries] == ["opened", "in", "closed"]
+        assert entries[-1].detail == "rejected: device a: unknown"
+        assert gateway.recorder.frames(device="a") == entries
 
 
 # Whose it is

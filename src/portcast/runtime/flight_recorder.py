@@ -25,6 +25,7 @@ from portcast.events import (
     ConnectionClosed,
     ConnectionOpened,
     DeviceAttached,
+    DeviceRejected,
     Emit,
     Event,
     FrameRejected,
@@ -70,7 +71,7 @@ class RecorderSettings:
 
 
 class FlightRecorder:
-    """See the theory on top of the module.
+    """See the theory on top of the module. Everything here belongs to the loop that runs the app.
 
     Attributes:
         options: how much is kept.
@@ -225,6 +226,8 @@ class FlightRecorder:
             connection = self._registry.get(event.connection_id)
             if connection is not None:
                 self._attached(connection, event.device_id)
+        elif isinstance(event, DeviceRejected):
+            self._refused(event.connection_id, event.device_id)
         elif isinstance(event, FrameRejected):
             self._add(event.connection_id, "rejected", event.detail)
         elif isinstance(event, ConnectionClosed):
@@ -292,10 +295,20 @@ class FlightRecorder:
             return
         if tap is None:
             tap = self._put_on(connection)
+        self._turned_out(tap, devices)
+
+    def _refused(self, connection_id: ConnectionId, device_id: DeviceId) -> None:
+        """Keep what a device that is meant has said on a connection that is on trial, although it is not let in."""
+        tap = self._taps.get(connection_id)
+        if tap is not None and tap.is_trial and self._rules.mean_device(device_id):
+            self._turned_out(tap, (device_id,))
+
+    def _turned_out(self, tap: ConnectionTap, devices: Sequence[DeviceId]) -> None:
+        """Take note of who speaks on a connection that is meant."""
         before, was_trial = tap.subject, tap.is_trial
         tap.speakers(devices)
         tap.is_trial = False
-        if before == CONNECTION + connection.id and len(devices) == 1 and not tap.was_shared:
+        if before == CONNECTION + tap.connection.id and len(devices) == 1 and not tap.was_shared:
             moved = self.log.move(before, tap.subject, self._clock.time())
         else:
             moved = self.log.page([tap.subject], limit=len(self.log)) if was_trial else []
