@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from portcast import RecorderOptions, RecorderSettings
+from portcast.events import RedactionFailed
 from portcast.recorder import Redaction, parse_range
 from portcast.runtime.connection import Connection
 from portcast.runtime.connection_tap import ConnectionTap
@@ -85,3 +86,20 @@ async def test_what_is_sent_is_redacted() -> None:
         kit = Kit(connection)
         kit.tap("out:1:").sent(b"abc")
         assert [(one.kind, one.data, one.is_redacted) for one in kit.recorder.frames()] == [("out", b"a**", True)]
+
+
+async def test_without_the_word_of_the_function_nothing_is_recorded() -> None:
+    """But the size; told once for the connection, without what the exception quotes."""
+
+    def function(data: bytes, kind: str, listener: str) -> bytes | None:
+        raise LookupError(data)
+
+    async with serving(recording()) as it:
+        _, connection = await it.connected()
+        kit = Kit(connection)
+        tap = ConnectionTap(kit.recorder, connection, Redaction("l", [], function))
+        tap.received([b"secret"])
+        tap.refused(b"secret", 6, "it began with secret")
+        assert [(one.data, one.size, one.detail) for one in kit.recorder.frames()] == [(b"", 6, "")] * 2
+        (event,) = kit.events.of(RedactionFailed)
+        assert event.error == "LookupError"

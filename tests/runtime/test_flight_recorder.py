@@ -103,6 +103,7 @@ async def test_a_device_is_recorded_in_both_directions() -> None:
         assert gateway.recorder.is_recording(device="a")
         assert gateway.recorder.is_recording(connection=connection.id)
         assert not gateway.recorder.is_recording(device="b")
+        assert (gateway.recorder.means("a"), gateway.recorder.means("b")) == (True, False)
 
 
 async def test_others_are_left_alone() -> None:
@@ -356,6 +357,12 @@ async def test_it_ends_with_the_gateway() -> None:
     async with in_memory(gateway, clock=clock):
         gateway.recorder.record("device:a", for_s=60)
         recorder = gateway.recorder
+        async with tracker(gateway, "#a") as device:
+            recorder.close()
+            assert tapped(gateway) == []
+            await device.send(b"x\n")
+            await device.expect(b"ok x\n")
+        assert len(recorder.frames(device="a")) == 3
     assert recorder.recorded_connections == 0
     assert clock.timers == 0
     with pytest.raises(RuntimeError, match="not running"):

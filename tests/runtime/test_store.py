@@ -343,6 +343,7 @@ async def test_what_was_set_before_the_start_is_published_with_it() -> None:
     one = Opened()
     one.store.set(LATEST, "early")
     one.store.set(COUNT, 1)
+    one.store.set("untyped", 1)
     one.open("$store/latest", "$store/gone")
     assert one.published == [
         ("$store/gone", b'{"value":null,"is_set":false}'),

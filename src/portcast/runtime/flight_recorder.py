@@ -310,10 +310,8 @@ class FlightRecorder:
         tap.is_trial = False
         if before == CONNECTION + tap.connection.id and len(devices) == 1 and not tap.was_shared:
             moved = self.log.move(before, tap.subject, self._clock.time())
-        else:
-            moved = self.log.page([tap.subject], limit=len(self.log)) if was_trial else []
-        if was_trial:
-            self.publish(tap.subject, moved)
+            if was_trial:
+                self.publish(tap.subject, moved)
 
     def _rules_changed(self) -> None:
         for connection in self._registry:
@@ -324,7 +322,7 @@ class FlightRecorder:
     # Recording
 
     def publish(self, subject: str, entries: Sequence[Recorded]) -> None:
-        """Publish entries of one subject, and see to it that they are gone in time."""
+        """Publish entries of one subject."""
         if not entries:
             return
         try:
