@@ -46,6 +46,29 @@ class Rule:
             return value.startswith(self.pattern[:-1])
         return value == self.pattern
 
+    def means_device(self, device_id: str) -> bool:
+        """Return True if it is about devices, and means this one."""
+        return self.kind == "device" and self.matches(device_id)
+
+    def means_connection(self, connection_id: str, listener: str, peer: str) -> bool:
+        """Return True if it means this connection, whoever speaks on it.
+
+        Args:
+            connection_id: its id.
+            listener: the name of its listener.
+            peer: its address, ``192.0.2.7:50123``, ``[2001:db8::7]:50123`` or ``unix``.
+        """
+        match self.kind:
+            case "device":
+                return False
+            case "connection":
+                return self.matches(connection_id)
+            case "listener":
+                return self.matches(listener)
+            case "peer":
+                host = peer.rpartition(":")[0].strip("[]")
+                return self.matches(peer) or (host != "" and self.matches(host))
+
 
 def parse_rule(text: str) -> Rule:
     """Return the rule in ``KIND:PATTERN``.
@@ -114,24 +137,8 @@ class Rules:
 
     def mean_device(self, device_id: str) -> bool:
         """Return True if a rule means this device."""
-        return any(rule.kind == "device" and rule.matches(device_id) for rule in self._until)
+        return any(rule.means_device(device_id) for rule in self._until)
 
     def mean_connection(self, connection_id: str, listener: str, peer: str) -> bool:
-        """Return True if a rule means this connection, whoever speaks on it.
-
-        Args:
-            connection_id: its id.
-            listener: the name of its listener.
-            peer: its address, ``192.0.2.7:50123``, ``[2001:db8::7]:50123`` or ``unix``.
-        """
-        host = peer.rpartition(":")[0].strip("[]")
-        for rule in self._until:
-            if rule.kind == "connection":
-                is_meant = rule.matches(connection_id)
-            elif rule.kind == "listener":
-                is_meant = rule.matches(listener)
-            else:
-                is_meant = rule.kind == "peer" and (rule.matches(peer) or (host != "" and rule.matches(host)))
-            if is_meant:
-                return True
-        return False
+        """Return True if a rule means this connection; see `Rule.means_connection`."""
+        return any(rule.means_connection(connection_id, listener, peer) for rule in self._until)

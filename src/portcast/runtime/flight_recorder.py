@@ -141,7 +141,7 @@ class FlightRecorder:
         except ValueError as error:
             raise ConfigurationError(f"record {rule[:80]}", str(error)) from error
         self._emit(RecordingChanged(str(parsed), "on"))
-        self._rules_changed()
+        self._rule_added(parsed)
         return parsed
 
     def stop(self, rule: str) -> bool:
@@ -157,7 +157,7 @@ class FlightRecorder:
         if not self._rules.remove(parsed):
             return False
         self._emit(RecordingChanged(str(parsed), "off"))
-        self._rules_changed()
+        self._rules_removed()
         return True
 
     def rules(self) -> list[tuple[Rule, float | None]]:
@@ -220,7 +220,7 @@ class FlightRecorder:
         if isinstance(event, ConnectionOpened):
             connection = self._registry.get(event.connection_id)
             if connection is not None:
-                self._judge(connection)
+                self._judge(connection, is_meant=self._is_meant(connection))
                 self._add(event.connection_id, "opened", event.peer, event.peer)
         elif isinstance(event, DeviceAttached):
             connection = self._registry.get(event.connection_id)
@@ -255,10 +255,10 @@ class FlightRecorder:
             self._rules.has_devices and not self._devices_of(connection.id) and self._knows_devices(connection.listener)
         )
 
-    def _judge(self, connection: Connection) -> None:
+    def _judge(self, connection: Connection, *, is_meant: bool) -> None:
         """Put a tap on a connection or take it off, by the rules as they are."""
         tap = self._taps.get(connection.id)
-        if self._is_meant(connection):
+        if is_meant:
             if tap is None:
                 tap = self._put_on(connection)
                 tap.speakers(self._devices_of(connection.id))
@@ -313,10 +313,25 @@ class FlightRecorder:
             if was_trial:
                 self.publish(tap.subject, moved)
 
-    def _rules_changed(self) -> None:
+    def _rule_added(self, rule: Rule) -> None:
+        # By this rule alone, and only where it changes something: all connections are looked at in one go.
+        is_about_devices = rule.kind == "device"
         for connection in self._registry:
-            if not connection.is_lost:
-                self._judge(connection)
+            if connection.is_lost:
+                continue
+            if is_about_devices:
+                devices = self._devices_of(connection.id)
+                is_meant = any(map(rule.matches, devices))
+            else:
+                devices = ()
+                is_meant = rule.means_connection(connection.id, connection.listener, connection.peer)
+            if is_meant or (is_about_devices and not devices and connection.id not in self._taps):
+                self._judge(connection, is_meant=is_meant)
+        self._set_timer()
+
+    def _rules_removed(self) -> None:
+        for tap in list(self._taps.values()):
+            self._judge(tap.connection, is_meant=self._is_meant(tap.connection))
         self._set_timer()
 
     # Recording
@@ -366,7 +381,7 @@ class FlightRecorder:
         for rule in over:
             self._emit(RecordingChanged(str(rule), "expired"))
         if over:
-            self._rules_changed()
+            self._rules_removed()
         else:
             self._set_timer()
 
