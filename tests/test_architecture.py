@@ -24,10 +24,11 @@ PURE = ("framing", "codecs", "topics", "history", "delivery", "devices", "record
 """Packages that know no loop, socket, log or clock; independent of each other."""
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "store_errors", "types", "publication", "events", "version"),
+    ("errors", "refusals", "store_errors", "types", "publication", "events", "version"),
     PURE,
     (
         "config",
+        "http_options",
         "option_values",
         "address",
         "listen_url",

@@ -54,28 +54,6 @@ def test_options_built_in_python_are_checked_too(cls: type[Any], values: dict[st
         cls(**values)
 
 
-@pytest.mark.parametrize(
-    "origin", ["example.test", "https://a.test/path", "ftp://a.test", "https://", "*", "https://a:x"]
-)
-def test_an_origin_is_a_scheme_and_a_host(origin: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"HttpOptions\.allowed_origins"):
-        HttpOptions(allowed_origins=(origin,))
-
-
-def test_origins_that_are_right() -> None:
-    assert HttpOptions(allowed_origins=("https://a.test", "http://b.test:8080")).allowed_origins
-
-
-@pytest.mark.parametrize("host", ["https://a.test", "a.test:8000", "a.*", "", "a b", "::1"])
-def test_a_host_is_a_name_without_a_port(host: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"HttpOptions\.allowed_hosts"):
-        HttpOptions(allowed_hosts=(host,))
-
-
-def test_hosts_that_are_right() -> None:
-    assert HttpOptions(allowed_hosts=("*", "*.a.test", "a_b", "10.0.0.1", "[2001:db8::1]")).allowed_hosts
-
-
 def test_the_addresses_are_reachable_from_here() -> None:
     """Callers know one module for everything that is configured."""
     assert config.parse_address("8001") == config.Address("tcp", "127.0.0.1", 8001)

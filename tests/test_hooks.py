@@ -13,17 +13,10 @@ from starlette.requests import HTTPConnection
 from portcast.centrifuge import codes
 from portcast.centrifuge.codes import Disconnect, ReplyError
 from portcast.centrifuge.messages import ConnectRequest, PublishRequest, RpcRequest, SendRequest, SubscribeRequest
-from portcast.errors import (
-    CommandFailed,
-    CommandQueueFull,
-    ConfigurationError,
-    DeviceUnknown,
-    DisconnectClient,
-    ProtocolUnknown,
-    Refuse,
-)
+from portcast.errors import CommandFailed, CommandQueueFull, ConfigurationError, DeviceUnknown, ProtocolUnknown
 from portcast.events import Event, HandlerFailed
 from portcast.hooks import HookDeclarations
+from portcast.refusals import DisconnectClient, Refuse
 from portcast.runtime import Store
 from portcast.web.sdk_access import Admission, Caller, Grant
 from portcast.web.sdk_basis import Hooks

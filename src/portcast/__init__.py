@@ -15,14 +15,12 @@ from portcast.errors import (
     ConnectionClosedError,
     DeviceIdError,
     DeviceUnknown,
-    DisconnectClient,
     FramingError,
     ListenError,
     MessageUnhandled,
     MissingDependencyError,
     PortcastError,
     ProtocolUnknown,
-    Refuse,
     TagError,
     TopicError,
 )
@@ -48,6 +46,7 @@ from portcast.permissions import ChannelPermissions
 from portcast.proxy import ProxyHeader, ProxyTls
 from portcast.publication import Meta, Position, Publication
 from portcast.recorder import RecorderOptions
+from portcast.refusals import DisconnectClient, Refuse
 from portcast.runtime import (
     Connection,
     Device,

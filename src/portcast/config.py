@@ -12,18 +12,17 @@ Framings declare their own options in `portcast.framing`; history in `portcast.h
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Literal
-from urllib.parse import urlsplit
 
 from portcast.address import Address, parse_address, parse_listen_url, parse_networks
 from portcast.delivery import SlowConsumer
 from portcast.errors import ConfigurationError
+from portcast.http_options import HttpOptions
 from portcast.option_values import (
     MOST_SECONDS,
+    Checked,
     Value,
-    check_range,
     convert,
     default_of,
     external_name,
@@ -65,20 +64,8 @@ DEFAULT_LISTEN = ("8001", "8002", "8003")
 """The tutorial's three ports."""
 
 
-class _Checked:
-    """Holds values built in Python to the ranges in their fields' metadata."""
-
-    __slots__ = ()
-
-    def __post_init__(self) -> None:
-        for f in fields(self):  # type: ignore[arg-type]  # every subclass is a dataclass
-            value = getattr(self, f.name)
-            if isinstance(value, (int, float)):
-                check_range(f, value, f"{type(self).__name__}.{f.name}")
-
-
 @dataclass(frozen=True, slots=True)
-class TlsOptions(_Checked):
+class TlsOptions(Checked):
     """TLS on one address, 1.2 and up; without a certificate there is none."""
 
     cert: tuple[str, ...] = field(
@@ -137,7 +124,7 @@ def check_tls(options: TlsOptions, key: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class ListenerOptions(_Checked):
+class ListenerOptions(Checked):
     """Limits and deadlines of one listener and its connections."""
 
     backlog: int = field(
@@ -147,6 +134,51 @@ class ListenerOptions(_Checked):
     max_connections: int = field(
         default=0,
         metadata={"help": "connections at a time, then accepting pauses; 0 = the process's budget", "minimum": 0},
+    )
+    max_per_address: int = field(
+        default=0,
+        metadata={
+            "help": "connections at a time of one IPv4 address or one IPv6 /64, further ones are reset; 0 = no limit",
+            "minimum": 0,
+        },
+    )
+    connect_rate: float = field(
+        default=0.0,
+        metadata={
+            "help": "connections per second of one IPv4 address or one IPv6 /64, as many at once, further ones are "
+            "reset; 0 = no limit",
+            "minimum": 0,
+            "maximum": 1_000_000,
+        },
+    )
+    allow: tuple[str, ...] = field(
+        default=(),
+        metadata={"help": "networks that may connect, such as 10.0.0.0/8 or 2001:db8::/32; none = all"},
+    )
+    deny: tuple[str, ...] = field(
+        default=(), metadata={"help": "networks that may not connect, even if they are in allow"}
+    )
+    message_rate: float = field(
+        default=0.0,
+        metadata={
+            "help": "frames per second of one connection, then reading from it pauses; 0 = no limit",
+            "minimum": 0,
+            "maximum": 1_000_000_000,
+        },
+    )
+    rate_bytes: int = field(
+        default=0,
+        metadata={
+            "help": "bytes per second of one connection, then reading from it pauses; 0 = no limit",
+            "minimum": 0,
+        },
+    )
+    handler_timeout_s: float = field(
+        default=0.0,
+        metadata={
+            "help": "for the handler of one message, which is cancelled then and counts as failed; 0 = no deadline",
+            "minimum": 0,
+        },
     )
     first_frame_timeout_s: float = field(
         default=30.0,
@@ -220,17 +252,19 @@ class ListenerOptions(_Checked):
 
     def __post_init__(self) -> None:
         # By name: a dataclass with slots is a new class, which the zero-argument super() does not know.
-        _Checked.__post_init__(self)
+        Checked.__post_init__(self)
         for text in self.redact:
             try:
                 parse_range(text)
             except ValueError as error:
                 raise ConfigurationError("ListenerOptions.redact", str(error)) from error
         parse_networks([one for one in self.proxy if one != "unix"], "ListenerOptions.proxy")
+        parse_networks(self.allow, "ListenerOptions.allow")
+        parse_networks(self.deny, "ListenerOptions.deny")
 
 
 @dataclass(frozen=True, slots=True)
-class TopicOptions(_Checked):
+class TopicOptions(Checked):
     """How a topic treats subscribers that cannot keep up (design: slow consumers), and what is kept of it.
 
     ``history`` and ``history_age_s`` take the place of `portcast.history.HistoryLimits.publications` and ``age_s``
@@ -263,7 +297,7 @@ class TopicOptions(_Checked):
 
 
 @dataclass(frozen=True, slots=True)
-class GatewayOptions(_Checked):
+class GatewayOptions(Checked):
     """Limits of the whole process."""
 
     max_connections: int = field(
@@ -302,91 +336,10 @@ class GatewayOptions(_Checked):
 
 
 @dataclass(frozen=True, slots=True)
-class HttpOptions(_Checked):
-    """The HTTP side: live page, WebSockets, events and API."""
-
-    allowed_origins: tuple[str, ...] = field(
-        default=(),
-        metadata={
-            "help": "other sites whose pages may use the WebSockets and the API, as scheme://host[:port]; "
-            "the server's own origin always may"
-        },
-    )
-    allowed_hosts: tuple[str, ...] = field(
-        default=(),
-        metadata={
-            "help": "further names by which browsers may call this server, such as gate.example or *.example; bound "
-            "to loopback its own names are checked, otherwise only if this is set; * checks nothing"
-        },
-    )
-    max_message_bytes: int = field(
-        default=65_536, metadata={"help": "largest WebSocket message or HTTP body accepted", "minimum": 1}
-    )
-    request_timeout_s: float = field(
-        default=10.0,
-        metadata={
-            "help": "from the beginning of a request (its head has 64 KiB at most) to the end of its body, absolute; "
-            "0 = no deadline; under `portcast serve` only",
-            "minimum": 0,
-        },
-    )
-    write_timeout_s: float = field(
-        default=30.0,
-        metadata={
-            "help": "for a client to take the rest of a response, then abort; 0 = no deadline; under `portcast serve` "
-            "only",
-            "minimum": 0,
-        },
-    )
-    forwarded_from: tuple[str, ...] = field(
-        default=(),
-        metadata={
-            "help": "networks of proxies, such as 10.0.0.0/8, whose X-Forwarded-For and -Proto are believed; "
-            "under `portcast serve` only"
-        },
-    )
-    deflate: bool = field(
-        default=False,
-        metadata={
-            "help": "compress WebSocket messages for clients that offer permessage-deflate; each is compressed once "
-            "for all of them, which saves traffic and costs processor time; under `portcast serve` only"
-        },
-    )
-    ping_interval_s: float = field(default=25.0, metadata={"help": "between pings to a client", "minimum": 0.1})
-    ping_timeout_s: float = field(default=8.0, metadata={"help": "for the pong", "minimum": 0.1})
-
-    def __post_init__(self) -> None:
-        _Checked.__post_init__(self)
-        parse_networks(self.forwarded_from, "HttpOptions.forwarded_from")
-        for origin in self.allowed_origins:
-            _check_origin(origin)
-        for host in self.allowed_hosts:
-            if not re.fullmatch(r"\*|(\*\.)?[\w-]+(\.[\w-]+)*|\[[0-9A-Fa-f:.]+\]", host):
-                raise ConfigurationError(
-                    "HttpOptions.allowed_hosts",
-                    f"{host!r} is not a name",
-                    "write gate.example, without scheme and port",
-                )
-
-
-@dataclass(frozen=True, slots=True)
-class LogOptions(_Checked):
+class LogOptions(Checked):
     """What is written to standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = field(
         default="info", metadata={"help": "least severe line that is written"}
     )
     format: Literal["text", "json"] = field(default="text", metadata={"help": "key=value lines, or one object a line"})
-
-
-def _check_origin(origin: str) -> None:
-    try:
-        parts = urlsplit(origin)
-        is_right = parts.scheme in {"http", "https"} and origin == f"{parts.scheme}://{parts.netloc}" and parts.hostname
-        _ = parts.port
-    except ValueError:
-        is_right = False
-    if not is_right:
-        raise ConfigurationError(
-            "HttpOptions.allowed_origins", f"{origin!r} is not an origin", "write scheme://host or scheme://host:port"
-        )

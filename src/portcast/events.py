@@ -78,12 +78,15 @@ RefusalReason = Literal[
     "client_certificate",  # none, of an unknown authority, or expired
     "gone",  # the peer left before it was a connection
     "crowded",  # too many at once had come as far; the oldest is given up
+    "denied",  # its network is denied, or others are allowed
+    "max_per_address",  # its address has as many connections as it may
+    "connect_rate",  # its address connects too often
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionRefused:
-    """A socket was accepted and never became a connection, because of what came before the first frame."""
+    """A socket was accepted and never became a connection: because of who it was, or of what it said at first."""
 
     listener: str
     """The listener's name; ``http`` for the HTTP side."""

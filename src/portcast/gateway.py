@@ -19,9 +19,8 @@ from portcast.delivery import OutboxLimits
 from portcast.errors import ConfigurationError
 from portcast.events import Emit, Event
 from portcast.framing import Framing
-from portcast.handlers import Declaration, DeclaredListener, DeviceRouter, Overrides, asks_for, compile_listener
+from portcast.handlers import DeclaredListener, DeviceRouter, Overrides, listener_plan
 from portcast.handlers.declared import Identify
-from portcast.handlers.device_options import check_protocol, device_check
 from portcast.history import HistoryLimits
 from portcast.hooks import HookDeclarations
 from portcast.listen_url import ListenerConfig, check_addresses
@@ -37,7 +36,6 @@ from portcast.runtime import (
     DeviceSettings,
     FlightRecorder,
     Listener,
-    ListenerPlan,
     Node,
     RecorderSettings,
     Store,
@@ -132,8 +130,7 @@ class Gateway(HookDeclarations, APIRouter):
         self._user_lifespan = lifespan
         self._node: Node | None = None
         self._rules: Rules | None = None
-        self.http_address: Address | None = None
-        """Where HTTP will be served, if the runner knows: start refuses a listener there, and one open to all."""
+        self.http_address: Address | None = None  # if the runner knows: start refuses a listener there, or open to all
         self._add_ways_in(http, has_page=has_page)
 
     def _add_ways_in(self, http: HttpOptions, *, has_page: bool) -> None:
@@ -370,9 +367,18 @@ class Gateway(HookDeclarations, APIRouter):
     def _build(self, topics: TopicTable, overrides: Overrides) -> Node:
         declarations = self.devices.declarations
         check_addresses([one.config for one in declarations], self.http_address)
+        directory = self._options.state_dir
+        state = StateFile(directory, self._history, self.emit) if directory else None
+        providers: dict[type[Any], Callable[[Connection], object]] = {
+            Gateway: lambda connection: self,
+            Store: lambda connection: self.store,
+        }
         return Node(
-            [self._plan(one, overrides) for one in declarations],
-            broker=MemoryBroker(self._history, limits_of=topics.history_of, state=self._state_file()),
+            [
+                listener_plan(one, providers=providers, overrides=overrides, environment=os.environ, emit=self.emit)
+                for one in declarations
+            ],
+            broker=MemoryBroker(self._history, limits_of=topics.history_of, state=state),
             options=self._options,
             outbox=self._outbox,
             topics=topics,
@@ -381,30 +387,6 @@ class Gateway(HookDeclarations, APIRouter):
             recorder=self._recorder_settings,
             surroundings=surroundings.get(Surroundings()),
         )
-
-    def _state_file(self) -> StateFile | None:
-        directory = self._options.state_dir
-        return StateFile(directory, self._history, self.emit) if directory else None
-
-    def _plan(self, declaration: Declaration, overrides: Overrides) -> ListenerPlan:
-        config = declaration.config
-        check = device_check(config, declaration.authenticate, os.environ)
-        if declaration.function is None:
-            return ListenerPlan(config, check=check)
-        providers: dict[type[Any], Callable[[Connection], object]] = {
-            Gateway: lambda connection: self,
-            Store: lambda connection: self.store,
-        }
-        handler = compile_listener(
-            declaration,
-            providers={**providers, Device: lambda connection: connection.device},
-            overrides=overrides,
-            hook_providers=providers,
-            emit=self.emit,
-        )
-        protocol, needs_device = declaration.protocol, asks_for(declaration, Device)
-        check_protocol(protocol, handler.name, is_per_connection=handler.is_per_connection, needs_device=needs_device)
-        return ListenerPlan(config, handler, protocol, needs_device, check)
 
 
 def _host_guard(http: HttpOptions) -> list[Any]:

@@ -48,14 +48,13 @@ from portcast.errors import (
     CommandQueueFull,
     ConfigurationError,
     DeviceUnknown,
-    DisconnectClient,
     ProtocolUnknown,
-    Refuse,
 )
 from portcast.events import Emit, HandlerFailed
 from portcast.handlers import Overrides
 from portcast.handlers.hooks import CompiledHook, compile_hook
 from portcast.handlers.signature import Signatures, name_of, read_signatures
+from portcast.refusals import DisconnectClient, Refuse
 from portcast.types import ConnectionId, ListenerName
 from portcast.web.sdk_access import Admission, Caller, Grant, Verdict
 from portcast.web.sdk_basis import Hooks

@@ -185,3 +185,15 @@ def default_of(f: Field[Any]) -> Any:
     if f.default_factory is not MISSING:
         return f.default_factory()
     return f.default
+
+
+class Checked:
+    """Holds values built in Python to the ranges in their fields' metadata."""
+
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        for f in fields(self):  # type: ignore[arg-type]  # every subclass is a dataclass
+            value = getattr(self, f.name)
+            if isinstance(value, (int, float)):
+                check_range(f, value, f"{type(self).__name__}.{f.name}")

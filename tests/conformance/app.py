@@ -15,7 +15,7 @@ from fastapi import FastAPI, Request
 
 from portcast import server
 from portcast.cli.serve import make_gateway
-from portcast.errors import Refuse
+from portcast.refusals import Refuse
 from portcast.settings import load_settings
 
 WAIT_S = 0.3

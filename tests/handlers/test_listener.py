@@ -9,7 +9,8 @@ from fastapi import Depends
 from portcast import Connection, Device
 from portcast.codecs import JsonCodec
 from portcast.errors import ConfigurationError
-from portcast.handlers import CompiledHandler, DeviceRouter, asks_for, compile_listener
+from portcast.handlers import CompiledHandler, DeviceRouter, asks_for
+from portcast.handlers.listener import compile_listener
 from portcast.handlers.listener_hooks import HookedHandler
 from portcast.handlers.typed import TypedHandler
 from portcast.runtime import Handler

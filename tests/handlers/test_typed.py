@@ -12,7 +12,8 @@ from portcast.codecs import BinaryModel, BinaryUnion, Bytes, JsonCodec, UInt8
 from portcast.codecs.binary_lengths import REST
 from portcast.events import Event, FrameRejected
 from portcast.framing import LengthFieldFraming
-from portcast.handlers import DeviceRouter, compile_listener
+from portcast.handlers import DeviceRouter
+from portcast.handlers.listener import compile_listener
 from portcast.testing import TestDevice
 
 pytestmark = pytest.mark.anyio

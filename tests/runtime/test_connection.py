@@ -689,3 +689,46 @@ class TestUnix:
             await eventually(lambda: recorder(connection).frames == [b"1"])
             await connection.send(b"2")
             assert await device.receive(2) == b"2\n"
+
+
+class TestRates:
+    """Listeners with ``message_rate`` and ``rate_bytes``."""
+
+    async def test_a_device_that_sends_too_much_is_not_read_for_a_while(self) -> None:
+        """Nothing is lost: reading goes on when the debt is paid, so TCP slows the device."""
+        async with serving(recording(), message_rate=100) as server:
+            device, connection = await server.connected()
+            await device.send(b"x\n" * 105)
+            await eventually(lambda: connection.frames == 105)
+            assert not connection.is_reading
+            assert connection.throttled == 1
+            await device.send(b"y\n")
+            await eventually(lambda: connection.frames == 106)
+
+    async def test_bytes_count_without_a_whole_frame(self) -> None:
+        """A device cannot pass by its limit with one endless frame."""
+        async with serving(recording(), rate_bytes=1000) as server:
+            device, connection = await server.connected()
+            await device.send(b"x" * 2000)
+            await eventually(lambda: not connection.is_reading)
+            assert connection.frames == 0
+
+    async def test_a_consumer_that_is_full_keeps_it_so(self) -> None:
+        """Reading needs both: the rate allows it, and the consumer has room."""
+        async with serving(recording(pauses=True), message_rate=100) as server:
+            device, connection = await server.connected()
+            await device.send(b"x\n" * 101)
+            await eventually(lambda: connection.frames == 101)
+            connection._throttle_is_over()
+            assert not connection.is_reading
+            connection._is_throttled = True
+            connection.resume_reading()
+            assert not connection.is_reading
+            connection._throttle_is_over()
+            assert connection.is_reading
+
+    async def test_without_limits_nothing_is_counted(self) -> None:
+        """The path of a message pays nothing for a limit that is not there."""
+        async with serving(recording()) as server:
+            _, connection = await server.connected()
+            assert connection._throttle is None

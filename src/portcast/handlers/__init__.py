@@ -2,7 +2,7 @@
 
 from portcast.handlers.compile import CompiledHandler, Overrides, Providers, compile_handler
 from portcast.handlers.declared import Declaration, DeclaredListener
-from portcast.handlers.listener import asks_for, compile_listener
+from portcast.handlers.listener import asks_for, listener_plan
 from portcast.handlers.markers import InThread, PerConnection, in_thread
 from portcast.handlers.router import DeviceRouter
 from portcast.handlers.signature import Signatures, read_signatures
@@ -19,7 +19,7 @@ __all__ = [
     "Signatures",
     "asks_for",
     "compile_handler",
-    "compile_listener",
     "in_thread",
+    "listener_plan",
     "read_signatures",
 ]

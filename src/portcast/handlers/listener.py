@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from portcast.codecs import Codec, codec_for
@@ -9,11 +10,47 @@ from portcast.errors import ConfigurationError
 from portcast.events import Emit
 from portcast.handlers.compile import CompiledHandler, Overrides, Providers, check_kind
 from portcast.handlers.declared import Declaration, Declared
+from portcast.handlers.device_options import check_protocol, device_check
 from portcast.handlers.listener_hooks import HookedHandler, ListenerHook
 from portcast.handlers.plan import Environment, plan_all
 from portcast.handlers.typed import TypedHandler
-from portcast.runtime import Handler
+from portcast.runtime import Device, Handler, ListenerPlan
 from portcast.runtime.connection import Connection
+
+
+def listener_plan(
+    declaration: Declaration,
+    *,
+    providers: Providers,
+    overrides: Overrides,
+    environment: Mapping[str, str],
+    emit: Emit,
+) -> ListenerPlan:
+    """Return what the runtime is told of a declared listener.
+
+    Args:
+        declaration: of a relay, or of handlers.
+        providers: types that parameters may ask for, besides the `Device` of a message.
+        overrides: dependencies to be replaced.
+        environment: has the variables that ``env:`` names.
+        emit: is told of hooks that fail.
+
+    Raises:
+        ConfigurationError: as `compile_listener` says, or what is said of devices cannot work.
+    """
+    check = device_check(declaration.config, declaration.authenticate, environment)
+    if declaration.function is None:
+        return ListenerPlan(declaration.config, check=check)
+    handler = compile_listener(
+        declaration,
+        providers={**providers, Device: lambda connection: connection.device},
+        overrides=overrides,
+        hook_providers=providers,
+        emit=emit,
+    )
+    protocol, needs_device = declaration.protocol, asks_for(declaration, Device)
+    check_protocol(protocol, handler.name, is_per_connection=handler.is_per_connection, needs_device=needs_device)
+    return ListenerPlan(declaration.config, handler, protocol, needs_device, check)
 
 
 def compile_listener(

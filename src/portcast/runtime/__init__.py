@@ -11,15 +11,15 @@ from portcast.runtime.device_replies import Replies, Reply, by_field, by_type, o
 from portcast.runtime.drain import abort_all, drain
 from portcast.runtime.flight_recorder import FlightRecorder, RecorderSettings
 from portcast.runtime.hub import Hub
-from portcast.runtime.hub_statistics import HubStatistics
 from portcast.runtime.inbox import InboxConsumer
 from portcast.runtime.limits import connection_budget, raise_descriptor_limit
-from portcast.runtime.listener import Listener, ListenerStatistics
+from portcast.runtime.listener import Listener
 from portcast.runtime.node import ListenerPlan, Node
 from portcast.runtime.own_topics import OWN_TOPICS
 from portcast.runtime.registry import Registry
 from portcast.runtime.relay import RelayConsumer
 from portcast.runtime.session import Handler, Session
+from portcast.runtime.statistics import HubStatistics, ListenerStatistics
 from portcast.runtime.store import STORE_TOPICS, Key, Store
 from portcast.runtime.subscriber import CLOSE_RESTART, CLOSE_SHUTDOWN, CLOSE_SLOW, Follower, Subscriber
 from portcast.runtime.surroundings import Placement, Surroundings, surroundings

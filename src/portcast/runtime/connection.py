@@ -20,28 +20,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from itertools import count
-from random import SystemRandom
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from portcast.errors import ConnectionClosedError
 from portcast.events import CloseReason, ConnectionClosed
 from portcast.runtime.connection_output import Output
 from portcast.runtime.consumer import Consumer
 from portcast.runtime.http_guard import REFUSAL, is_http_request
+from portcast.runtime.rates import Throttle
 from portcast.runtime.tap import Tap, TappedDecoder
-from portcast.types import ConnectionId
 
 if TYPE_CHECKING:
-    from portcast.config import ListenerOptions
     from portcast.framing import FrameDecoder
     from portcast.proxy import ProxyHeader
-    from portcast.runtime.device import Device
     from portcast.runtime.listener import Listener
-    from portcast.runtime.tls_peer import PeerCertificate, TlsInfo
-
-# 48 bits, counted up from a random start: unique in a process, unlikely to meet another's in a log.
-_ids = count(SystemRandom().randrange(1 << 47))
+    from portcast.runtime.tls_peer import TlsInfo
 
 DISCARDING = frozenset({"closed", "handler_failed", "bad_frames", "replaced", "rejected", "unauthenticated"})
 """Reasons after which frames that wait are not handled."""
@@ -56,14 +49,10 @@ class Connection(Output):
     ``loop.call_soon_threadsafe``.
 
     Attributes:
-        id: unique in this process.
-        device: whose the message is that is being handled; None if nobody said (see `portcast.runtime.device_session`).
-        opened_at: when it was accepted, monotonic seconds.
         frames: frames received so far.
         bytes_received: bytes received so far.
         bytes_sent: bytes handed to the transport so far.
-        tls: how it is encrypted; None if it is not. What a proxy took off is in ``proxy.tls``.
-        proxy: what the proxy in front of us said of it; None without one.
+        throttled: how often reading paused because it sent more than ``message_rate`` or ``rate_bytes``.
         received_at: when something was received last, or reading began again after a pause; monotonic seconds.
         is_admitted: False until the device has shown who it is, where its listener asks.
         is_made: True once it has a transport, which then tells of its end.
@@ -74,25 +63,21 @@ class Connection(Output):
         "_close_reason",
         "_consumer",
         "_consumer_is_done",
+        "_consumer_is_full",
         "_decoder",
         "_is_aborted",
         "_is_finished",
         "_is_lost",
         "_is_reading",
-        "_listener",
-        "_peer",
-        "_state",
+        "_is_throttled",
+        "_throttle",
         "_undelivered",
         "bytes_received",
-        "device",
         "frames",
-        "id",
         "is_admitted",
         "is_made",
-        "opened_at",
-        "proxy",
         "received_at",
-        "tls",
+        "throttled",
     )
 
     _consumer: Consumer
@@ -100,23 +85,26 @@ class Connection(Output):
     def __init__(
         self, listener: Listener, peer: str, *, tls: TlsInfo | None = None, proxy: ProxyHeader | None = None
     ) -> None:
-        self.id = ConnectionId(f"{next(_ids):012x}")
-        self._listener = listener
-        self._peer = peer
         self._decoder: FrameDecoder = listener.framing.decoder()
-        self._state: dict[str, Any] | None = None
-        self.device: Device | None = None
-        self.tls = tls
-        self.proxy = proxy
+        self._begin_endpoint(listener, peer, tls, proxy)
         # Progress, for deadlines and counters.
-        self.opened_at = self.received_at = listener.now()
+        self.received_at = self.opened_at
         self.frames = 0
         self.bytes_received = 0
+        self.throttled = 0
+        # What it may send; None without limits, and then nothing is counted.
+        self._throttle: Throttle | None = None
+        if listener.is_throttling:
+            options = listener.options
+            self._throttle = Throttle(options.message_rate, options.rate_bytes, self.opened_at)
         self._begin_output()
         # How far the connection is on its way in and out.
         self.is_made = False
         self.is_admitted = True
+        # Reading stops while the consumer is full, and while it has sent more than it may.
         self._is_reading = True
+        self._consumer_is_full = False
+        self._is_throttled = False
         self._is_aborted = False
         self._is_lost = False
         self._consumer_is_done = False
@@ -126,41 +114,6 @@ class Connection(Output):
         self._undelivered = 0
 
     # What handlers use
-
-    @property
-    def listener(self) -> str:
-        """The name of the listener that accepted it."""
-        return self._listener.name
-
-    @property
-    def options(self) -> ListenerOptions:
-        """The limits and deadlines of its listener."""
-        return self._listener.options
-
-    @property
-    def peer(self) -> str:
-        """The device's address: ``192.0.2.7:50123``, ``[2001:db8::7]:50123``, or ``unix`` for a Unix socket.
-
-        Where a trusted proxy says for whom it connects, that address and not the proxy's.
-        """
-        return self._peer
-
-    @property
-    def peer_certificate(self) -> PeerCertificate | None:
-        """The certificate that the device has shown, verified against the listener's ``client_ca``; None if none."""
-        return self.tls.peer_certificate if self.tls is not None else None
-
-    @property
-    def host(self) -> str:
-        """The device's IP address alone: ``192.0.2.7``, ``2001:db8::7``; empty for a Unix socket."""
-        return self._peer.rpartition(":")[0].strip("[]")
-
-    @property
-    def state(self) -> dict[str, Any]:
-        """A place for the application's own values, gone with the connection."""
-        if self._state is None:
-            self._state = {}
-        return self._state
 
     @property
     def is_open(self) -> bool:
@@ -233,7 +186,20 @@ class Connection(Output):
         is_first = not self.bytes_received
         self.bytes_received += len(data)
         if not (is_first and self._is_refused(data)):
+            frames = self.frames
             self._decode(self._decoder.feed, data)
+            if self._throttle is not None and self._close_reason is None:
+                wait_s = self._throttle.charge(self.frames - frames, len(data), self.received_at)
+                if wait_s and not self._is_throttled:
+                    self._is_throttled = True
+                    self.throttled += 1
+                    self.pause_reading()
+                    self._listener.call_later(wait_s, self._throttle_is_over)
+
+    def _throttle_is_over(self) -> None:
+        self._is_throttled = False
+        if not self._consumer_is_full:
+            self.resume_reading()
 
     def _is_refused(self, beginning: bytes) -> bool:
         if is_refused := self._listener.refuses_http and is_http_request(beginning):
@@ -251,6 +217,7 @@ class Connection(Output):
             self.frames += len(frames)
             try:
                 if self._consumer.frames_received(frames):
+                    self._consumer_is_full = True
                     self.pause_reading()
             except Exception as error:  # noqa: BLE001 - a broker that failed; this is a protocol callback
                 self._undelivered += len(frames)
@@ -299,8 +266,9 @@ class Connection(Output):
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Read again, unless no more is wanted."""
-        if not self._is_reading and self._close_reason is None:
+        """Read again, unless no more is wanted, or the device has sent more than it may."""
+        self._consumer_is_full = False
+        if not self._is_reading and self._close_reason is None and not self._is_throttled:
             self._is_reading = True
             # The clock of the idle deadline stood still meanwhile: it was us who did not read.
             self.received_at = self._listener.now()

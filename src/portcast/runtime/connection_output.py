@@ -10,23 +10,20 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from portcast.errors import ConnectionClosedError
-from portcast.types import ConnectionId
+from portcast.runtime.connection_endpoint import Endpoint
 
 if TYPE_CHECKING:
     from portcast.events import CloseReason
-    from portcast.runtime.listener import Listener
     from portcast.runtime.tap import Tap
 
 
-class Output(asyncio.Protocol):
+class Output(Endpoint, asyncio.Protocol):
     """The half of `portcast.runtime.connection.Connection` that writes."""
 
     __slots__ = ("_drain_waiters", "_tap", "_transport", "_waits_for_device_since", "bytes_sent")
 
     # What the other half has.
-    id: ConnectionId
     _transport: asyncio.Transport
-    _listener: Listener
     _close_reason: CloseReason | None
     _consumer_is_done: bool
 

@@ -17,9 +17,10 @@ from portcast.config import ListenerOptions
 from portcast.errors import ProxyHeaderError
 from portcast.events import ConnectionRefused, Emit, RefusalReason
 from portcast.proxy import ProxyHeader, ProxyParser
+from portcast.runtime.admission import Admission
 from portcast.runtime.certificates import Certificates
 from portcast.runtime.clock import Clock, Timer
-from portcast.runtime.peers import Peers, peer_name
+from portcast.runtime.peers import Peers, host_of, peer_name
 from portcast.runtime.tls_peer import TlsInfo
 from portcast.runtime.tls_transport import TlsTransport
 
@@ -41,6 +42,7 @@ class Entrance:
         emit: Emit,
         enter: Enter,
         left: Callable[[RefusalReason | None], object],
+        admission: Admission | None = None,
     ) -> None:
         """Let nobody in yet.
 
@@ -53,7 +55,10 @@ class Entrance:
             emit: takes what happens.
             enter: see `Enter`.
             left: called when the socket of one who did not come through is gone, with the reason if there was one.
+            admission: who may connect, by the real address; everybody if None. Who came through is its caller's to
+                let go.
         """
+        self.admission = admission
         self.owner = owner
         self.clock = clock
         self.certificates = certificates
@@ -107,6 +112,7 @@ class Arrival(asyncio.Protocol):
     __slots__ = (
         "_address",
         "_entrance",
+        "_has_place",
         "_is_silent",
         "_parser",
         "_reason",
@@ -131,6 +137,7 @@ class Arrival(asyncio.Protocol):
         self._timer: Timer | None = None
         self._reason: RefusalReason | None = None
         self._is_silent = False
+        self._has_place = False
 
     # What the transport tells, until the next step has it
 
@@ -178,6 +185,8 @@ class Arrival(asyncio.Protocol):
             self.refuse("gone", "it left before its PROXY header was complete")
         self._stop_timer()
         self._entrance.remove(self)
+        if self._has_place and self._entrance.admission is not None:
+            self._entrance.admission.left(host_of(self.peer))
         self._entrance.left(self._reason)
 
     # Steps
@@ -192,6 +201,12 @@ class Arrival(asyncio.Protocol):
 
     def _begin_tls(self, rest: bytes) -> None:
         entrance, raw = self._entrance, self.transport
+        if entrance.admission is not None:
+            reason = entrance.admission.refusal(host_of(self.peer), entrance.clock.time())
+            if reason is not None:
+                self.refuse(reason, "")
+                return
+            self._has_place = True
         if entrance.certificates is None:
             self._enter(raw, rest)
             return

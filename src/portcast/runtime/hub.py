@@ -33,9 +33,9 @@ from portcast.runtime.audience import Audiences
 from portcast.runtime.catch_up import CatchUp
 from portcast.runtime.clock import Clock, Timer
 from portcast.runtime.encoder import EncodedRun, Joined, grouped
-from portcast.runtime.hub_statistics import HubStatistics
 from portcast.runtime.pending import Pending, is_pending, withdraw
 from portcast.runtime.slow_consumers import LossCount, SlowConsumers
+from portcast.runtime.statistics import HubStatistics
 from portcast.runtime.subscriber import Subscriber
 from portcast.runtime.turnstile import Turnstile
 from portcast.topic_table import TopicTable

@@ -15,12 +15,13 @@ the state wakes it, and it looks at the state again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import socket
+import struct
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
 
 from portcast.address import Address
@@ -28,6 +29,7 @@ from portcast.config import ListenerOptions, TlsOptions
 from portcast.events import (
     ConnectionClosed,
     ConnectionOpened,
+    ConnectionRefused,
     Emit,
     ListenerPaused,
     ListenerResumed,
@@ -36,14 +38,16 @@ from portcast.events import (
     RefusalReason,
 )
 from portcast.framing import Framing, describe
+from portcast.runtime.admission import admission_of
 from portcast.runtime.bind import bound_socket, close_listening
 from portcast.runtime.certificates import Certificates
 from portcast.runtime.connection import Connection
 from portcast.runtime.consumer import Consumer
 from portcast.runtime.entrance import Arrival, Entrance
 from portcast.runtime.limits import most_pending
-from portcast.runtime.peers import peer_name
+from portcast.runtime.peers import host_of, peer_name
 from portcast.runtime.registry import Registry
+from portcast.runtime.statistics import ORDINARY_ENDS, ListenerStatistics
 from portcast.types import ListenerName
 
 ACCEPTS_PER_TICK = 64
@@ -58,32 +62,6 @@ ConsumerFactory = Callable[[Connection], Consumer]
 """Makes the consumer of a new connection."""
 
 State = Literal["new", "bound", "accepting", "paused", "suspended", "stopped"]
-
-
-@dataclass(frozen=True, slots=True)
-class ListenerStatistics:
-    """A snapshot of one listener.
-
-    Attributes:
-        connections: connected now.
-        accepted: sockets accepted since start.
-        frames: frames received since start, those of open connections included.
-        bytes_received: bytes received since start.
-        bytes_sent: bytes sent since start.
-        errors: connections that ended for a reason that is a fault, by reason, and sockets that never became one, by
-            `portcast.events.RefusalReason` or ``accept``.
-    """
-
-    connections: int
-    accepted: int
-    frames: int
-    bytes_received: int
-    bytes_sent: int
-    errors: dict[str, int]
-
-
-ORDINARY_ENDS = frozenset({"peer_closed", "closed", "drain", "idle_timeout"})
-"""Close reasons that are no fault of anyone."""
 
 
 class Listener:
@@ -130,6 +108,8 @@ class Listener:
         self.state: State = "new"
         self._make_consumer = make_consumer
         self._registry = registry
+        self.admission = admission_of(options)
+        self.is_throttling = bool(options.message_rate or options.rate_bytes)
         self._emit = emit
         self._tls = tls if tls is not None and tls.is_enabled else None
         self._has_socket = has_socket
@@ -177,6 +157,7 @@ class Listener:
                 emit=self._emit,
                 enter=self._enter,
                 left=self._left,
+                admission=self.admission,
             )
 
     def start(self) -> None:
@@ -315,6 +296,15 @@ class Listener:
 
     async def _connect(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, peer: object) -> None:
         self._accepted += 1
+        # Behind an entrance it asks: the real address may come in a header.
+        has_place = self.admission is not None and self._entrance is None
+        if has_place and not self._is_admitted(peer):
+            # A reset: nothing is said, and no TIME_WAIT is left for each of a flood.
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.close()
+            self._registry.socket_closed()
+            return
         protocol: Connection | Arrival | None = None
         try:
             made = protocol = (
@@ -325,6 +315,8 @@ class Listener:
             self._errors["accept"] += 1
             if protocol is None or not protocol.is_made:
                 sock.close()
+                if has_place:
+                    self._admitted_left(peer_name(peer))
                 self._registry.socket_closed()
 
     def _enter(self, arrival: Arrival) -> Connection | None:
@@ -339,6 +331,23 @@ class Listener:
         if reason is not None:
             self._errors[reason] += 1
         self._registry.socket_closed()
+
+    def _is_admitted(self, peer: object) -> bool:
+        name = peer_name(peer)
+        assert self.admission is not None
+        reason = self.admission.refusal(host_of(name), self.now())
+        if reason is not None:
+            self._errors[reason] += 1
+            self._emit(ConnectionRefused(self.name, name, reason, ""))
+        return reason is None
+
+    def _admitted_left(self, peer: str) -> None:
+        if self.admission is not None:
+            self.admission.left(host_of(peer))
+
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> None:
+        """Call back after so many seconds of the node's clock."""
+        self._registry.call_later(delay_s, callback)
 
     def adopt(self, transport: asyncio.Transport, peer: str) -> Connection:
         """Return a new connection over a transport that did not come through the socket, as from a test's memory.
@@ -355,6 +364,9 @@ class Listener:
         """
         if self.state != "accepting" or not self._has_room:
             raise ConnectionRefusedError(f"{self.name} takes no connection: {self.state}, {len(self._open)} are open")
+        if self.admission is not None and (reason := self.admission.refusal(host_of(peer), self.now())) is not None:
+            self._emit(ConnectionRefused(self.name, peer, reason, ""))
+            raise ConnectionRefusedError(f"{self.name} refuses {peer}: {reason}")
         connection = Connection(self, peer)
         self._registry.socket_opened()
         self._accepted += 1
@@ -372,6 +384,7 @@ class Listener:
 
     def connection_lost(self, connection: Connection) -> None:
         """Note that the socket is gone."""
+        self._admitted_left(connection.peer)
         self._registry.connection_lost(connection)
 
     def connection_done(self, connection: Connection, event: ConnectionClosed) -> None:

@@ -25,6 +25,7 @@ from portcast.runtime.device_protocol import DeviceProtocol, DeviceSettings
 from portcast.runtime.device_session import DeviceHandler
 from portcast.runtime.drain import abort_all, drain
 from portcast.runtime.flight_recorder import FlightRecorder, RecorderSettings
+from portcast.runtime.handler_timeout import TimedHandler
 from portcast.runtime.hub import Hub
 from portcast.runtime.inbox import InboxConsumer
 from portcast.runtime.limits import connection_budget, raise_descriptor_limit
@@ -172,6 +173,8 @@ class Node:
         config, handler = plan.config, plan.handler
         if handler is None:
             return lambda connection: RelayConsumer(connection, config.topic, self.publish_nowait, self.hub)
+        if config.options.handler_timeout_s:
+            handler = TimedHandler(handler, config.options.handler_timeout_s)
         inbox: type[InboxConsumer] = InboxConsumer
         if plan.protocol is not None:
             handler = DeviceHandler(handler, plan.protocol, self.devices, needs_device=plan.needs_device)

@@ -11,6 +11,11 @@ UNIX = "unix"
 """Stands for whoever connects through a Unix socket, which has no address."""
 
 
+def host_of(peer: str) -> str:
+    """Return the address in what `peer_name` returned, without its port and brackets."""
+    return peer.rpartition(":")[0].strip("[]") or peer
+
+
 def peer_name(address: object) -> str:
     """Return what `socket.accept` gave as address in the form of `Connection.peer`."""
     if isinstance(address, tuple) and len(address) >= 2:

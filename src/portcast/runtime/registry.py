@@ -92,6 +92,10 @@ class Registry:
         if self._connections:
             self._timer = self.clock.call_at(now + self._tick_s, self._tick)
 
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> None:
+        """Call back after so many seconds; never cancelled."""
+        self.clock.call_at(self.clock.time() + delay_s, callback)
+
     def close(self) -> None:
         """Stop the ticker."""
         if self._timer is not None:

@@ -1,7 +1,7 @@
 """``/api/recorder/...``, and what is recorded of a device or connection: the flight recorder over HTTP.
 
-A rule stands in the path as it is, slashes included, since listeners are named by their URLs. All of it needs the rights
-of who may command: frames are what devices sent before anything looked at it, their credentials perhaps.
+A rule stands in the path as it is, slashes included, since listeners are named by their URLs. All of it needs the
+rights of who may command: frames are what devices sent before anything looked at it, their credentials perhaps.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from portcast.runtime.hub_statistics import HubStatistics
+from portcast.runtime.statistics import HubStatistics
 
 
 def test_a_snapshot_is_frozen() -> None:

@@ -30,3 +30,29 @@ class HubStatistics:
     slow: int
     demoted: int
     removed: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerStatistics:
+    """A snapshot of one listener.
+
+    Attributes:
+        connections: connected now.
+        accepted: sockets accepted since start.
+        frames: frames received since start, those of open connections included.
+        bytes_received: bytes received since start.
+        bytes_sent: bytes sent since start.
+        errors: connections that ended for a reason that is a fault, by reason, and sockets that never became one, by
+            `portcast.events.RefusalReason` or ``accept``.
+    """
+
+    connections: int
+    accepted: int
+    frames: int
+    bytes_received: int
+    bytes_sent: int
+    errors: dict[str, int]
+
+
+ORDINARY_ENDS = frozenset({"peer_closed", "closed", "drain", "idle_timeout"})
+"""Close reasons that are no fault of anyone."""

@@ -1,0 +1,124 @@
+"""Who may connect to a listener: networks, connections per address, connects per second of an address.
+
+Asked once per connection with the peer's real address, and told when the connection is gone. An address is one IPv4
+address or one IPv6 network of 64 bits: that is the smallest part of IPv6 that one customer gets (RFC 6177 §2), who can
+take a new address in it for each connection.
+
+`admission_of` returns None where nothing is limited, so that such a listener pays nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+from portcast.config import ListenerOptions
+from portcast.events import RefusalReason
+from portcast.runtime.rates import BucketTable
+
+MOST_ADDRESSES = 16_384
+"""Addresses whose connect rate is remembered by a listener: about 3 MiB."""
+
+Network = IPv4Network | IPv6Network
+
+
+def real_address(host: str) -> IPv4Address | IPv6Address:
+    """Return a peer's address: without zone, and as IPv4 where it is only dressed as IPv6 (RFC 4291 §2.5.5.2).
+
+    Raises:
+        ValueError: it is no address.
+    """
+    address = ip_address(host.partition("%")[0])
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped if mapped is not None else address
+
+
+def address_key(address: IPv4Address | IPv6Address) -> str:
+    """Return what counts as one address: see the top of the module."""
+    if isinstance(address, IPv6Address):
+        return str(IPv6Address(int(address) >> 64 << 64)) + "/64"
+    return str(address)
+
+
+class Networks:
+    """Allowed and denied networks: denied wins; if any is allowed, all others are denied."""
+
+    __slots__ = ("_allow", "_deny")
+
+    def __init__(self, allow: Sequence[str], deny: Sequence[str]) -> None:
+        self._allow: list[Network] = [ip_network(one) for one in allow]
+        self._deny: list[Network] = [ip_network(one) for one in deny]
+
+    def __bool__(self) -> bool:
+        return bool(self._allow or self._deny)
+
+    def allows(self, address: IPv4Address | IPv6Address) -> bool:
+        """Return True if this address may connect."""
+        if any(address in one for one in self._deny):
+            return False
+        return not self._allow or any(address in one for one in self._allow)
+
+
+class Admission:
+    """See the top of the module. Used on the loop only."""
+
+    def __init__(self, networks: Networks, *, max_per_address: int, connect_rate: float) -> None:
+        """Begin with nobody connected.
+
+        Args:
+            networks: who may connect at all.
+            max_per_address: connections of one address at a time; 0 for no limit.
+            connect_rate: connections per second of one address; as many, but at least one, may come at once; 0 for no
+                limit.
+        """
+        self._networks = networks
+        self._most = max_per_address
+        self._rate = BucketTable(connect_rate, MOST_ADDRESSES) if connect_rate else None
+        self._connected: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        """Return how many addresses are connected; none is remembered after its last connection."""
+        return len(self._connected)
+
+    def refusal(self, host: str, now: float) -> RefusalReason | None:
+        """Return why a peer may not connect, or None: then it counts until `left`.
+
+        Args:
+            host: its real address; ``unix`` and whatever else is no IP address is never refused.
+            now: monotonic seconds.
+        """
+        try:
+            address = real_address(host)
+        except ValueError:
+            return None
+        if not self._networks.allows(address):
+            return "denied"
+        key = address_key(address)
+        if self._rate is not None and not self._rate.is_taken(key, now):
+            return "connect_rate"
+        if self._most:
+            if self._connected[key] >= self._most:
+                return "max_per_address"
+            self._connected[key] += 1
+        return None
+
+    def left(self, host: str) -> None:
+        """Take note that a peer's connection is gone."""
+        if not self._most:
+            return
+        try:
+            key = address_key(real_address(host))
+        except ValueError:
+            return
+        self._connected[key] -= 1
+        if self._connected[key] <= 0:
+            del self._connected[key]
+
+
+def admission_of(options: ListenerOptions) -> Admission | None:
+    """Return what the options of a listener ask for; None if they limit nothing."""
+    networks = Networks(options.allow, options.deny)
+    if not (networks or options.max_per_address or options.connect_rate):
+        return None
+    return Admission(networks, max_per_address=options.max_per_address, connect_rate=options.connect_rate)

@@ -1,0 +1,84 @@
+"""A deadline for each message in its handler.
+
+Around the user's handler and inside everything else, so that a message that ran out of time is one that failed:
+`HandlerFailed` is emitted, and a ``nack`` is sent as for any error. A handler without a deadline has nothing around it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from portcast.runtime.connection import Connection
+    from portcast.runtime.session import Handler, Session
+
+
+class TimedHandler:
+    """A handler whose messages have a deadline; see `portcast.runtime.session.Handler`."""
+
+    def __init__(self, handler: Handler, timeout_s: float) -> None:
+        self.name = handler.name
+        self.is_per_connection = handler.is_per_connection
+        self.needs_open = handler.needs_open
+        self.has_idle_hook = handler.has_idle_hook
+        self.timeout_s = timeout_s
+        self._handler = handler
+
+    def session(self, connection: Connection) -> TimedSession:
+        """Return a fresh session for one connection."""
+        return TimedSession(self, self._handler.session(connection))
+
+
+class TimedSession:
+    """See `portcast.runtime.session.Session` for the methods."""
+
+    __slots__ = ("_handler", "_session")
+
+    def __init__(self, handler: TimedHandler, session: Session) -> None:
+        self._handler = handler
+        self._session = session
+
+    async def open(self) -> None:
+        """See `Session.open`."""
+        await self._session.open()
+
+    async def run(self) -> None:
+        """See `Session.run`: a per-connection handler has no message whose time could run out."""
+        await self._session.run()
+
+    async def failed(self, error: Exception) -> None:
+        """See `Session.failed`."""
+        await self._session.failed(error)
+
+    async def idle(self) -> None:
+        """See `Session.idle`."""
+        await self._session.idle()
+
+    async def close(self, error: BaseException | None) -> None:
+        """See `Session.close`."""
+        await self._session.close(error)
+
+    def decode(self, frame: bytes) -> object:
+        """See `Session.decode`."""
+        return self._session.decode(frame)
+
+    async def handle(self, message: object) -> object:
+        """Handle one message within the deadline; the handler is cancelled when it has passed.
+
+        A handler that swallows the cancellation and returns has handled its message.
+
+        Raises:
+            TimeoutError: the deadline has passed.
+            Exception: whatever the handler or a dependency raised.
+        """
+        handler = self._handler
+        deadline = asyncio.timeout(handler.timeout_s)
+        try:
+            async with deadline:
+                return await self._session.handle(message)
+        except TimeoutError as error:
+            if not deadline.expired():
+                raise  # the handler's own
+            problem = f"{handler.name} took longer than handler_timeout={handler.timeout_s:g} s"
+            raise TimeoutError(problem) from error
