@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -44,7 +45,7 @@ from portcast.codecs import TextCodec
 from portcast.config import parse_address
 from portcast.delivery import Batch
 from portcast.errors import CodecError, ConfigurationError
-from portcast.events import ConnectionClosed, DrainFinished, DrainStarted, Event, ListenerStarted
+from portcast.events import ConnectionClosed, DrainFinished, DrainStarted, Event, ListenerStarted, LoopBlocked
 from portcast.framing import FixedLengthFraming
 from portcast.listen_url import listener_from_url
 from portcast.permissions import ChannelPermissions
@@ -749,3 +750,23 @@ async def test_uvicorns_own_lines_hold_no_credentials() -> None:
         record = logging.makeLogRecord({"name": "uvicorn.access", "msg": "GET /ws?token=secret-value"})
         assert logging.getLogger("uvicorn.access").filter(record)
         assert "secret-value" not in record.getMessage()
+
+
+async def test_a_handler_that_blocks_the_loop_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
+    """The watchdog works embedded, too: one line in the log, and receivers of events hear of it on the loop."""
+    seen: list[Event] = []
+    gateway = Gateway(on_event=seen.append)
+
+    @gateway.listen("tcp://127.0.0.1:0")
+    async def on_reading(message: bytes) -> None:
+        time.sleep(1.2)  # that is the point
+
+    async with running(gateway):
+        device = socket.create_connection(("127.0.0.1", gateway.listeners[0].address.port))
+        with device:
+            device.sendall(b"x\n")
+            await until(lambda: any(isinstance(one, LoopBlocked) for one in seen), "it was not reported")
+    (event,) = [one for one in seen if isinstance(one, LoopBlocked)]
+    assert event.handler.endswith("on_reading")
+    assert "on_reading (tests/test_gateway.py:" in event.stack
+    assert [one.getMessage()[:12] for one in caplog.records].count("loop blocked") == 1

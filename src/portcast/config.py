@@ -318,6 +318,14 @@ class GatewayOptions(Checked):
             "minimum": 1_048_576,
         },
     )
+    block_limit_s: float = field(
+        default=0.5,
+        metadata={
+            "help": "how long a handler may hold up the event loop before a watchdog thread reports it with its stack; "
+            "0 = no watchdog",
+            "minimum": 0,
+        },
+    )
     drain_timeout_s: float = field(
         default=15.0, metadata={"help": "from the stop signal to the last abort", "minimum": 0}
     )

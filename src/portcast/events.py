@@ -173,6 +173,18 @@ class HandlerAbandoned:
 
 
 @dataclass(frozen=True, slots=True)
+class LoopBlocked:
+    """Something held up the event loop: nobody was served meanwhile. See `portcast.runtime.watchdog`."""
+
+    handler: str
+    """What the running task worked for; empty outside of tasks."""
+    seconds: float
+    """How long it had been blocked when it was noticed; it may have lasted longer."""
+    stack: str
+    """Its innermost frames, outermost first."""
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceAttached:
     """A device said who it is on a connection, and was let in or quarantined."""
 
@@ -340,6 +352,7 @@ Event = (
     | FrameRejected
     | HandlerFailed
     | HandlerAbandoned
+    | LoopBlocked
     | DeviceAttached
     | DeviceDetached
     | DeviceRejected

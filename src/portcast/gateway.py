@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 
 from portcast.address import Address
 from portcast.api_keys import ApiKey, KeyTable
@@ -45,7 +45,7 @@ from portcast.runtime import (
 from portcast.signals import SignalDrain
 from portcast.topic_table import TopicTable
 from portcast.version import VERSION
-from portcast.web import HostRule, add_routes, host_dependency, put_probe
+from portcast.web import add_routes, host_guards, put_probe
 from portcast.web.http_access import HttpAccess
 from portcast.web.sdk_basis import Basis
 from portcast.web.sdk_routes import add_sdk_routes, session_options
@@ -111,7 +111,9 @@ class Gateway(HookDeclarations, APIRouter):
         """
         http = http or HttpOptions()
         of_the_app = tuple(router_options.pop("dependencies", None) or ())
-        super().__init__(lifespan=self._lifespan, dependencies=[*_host_guard(http), *of_the_app], **router_options)
+        super().__init__(
+            lifespan=self._lifespan, dependencies=[*host_guards(http.allowed_hosts), *of_the_app], **router_options
+        )
         self._options = options or GatewayOptions()
         self.store = Store(max_keys=self._options.store_keys)
         """Values shared by TCP handlers, HTTP handlers and background tasks."""
@@ -383,15 +385,13 @@ class Gateway(HookDeclarations, APIRouter):
             outbox=self._outbox,
             topics=topics,
             emit=self.emit,
+            # In the watchdog's thread: a receiver of its own, since those of the loop belong to the loop.
+            report=LogEvents(),
+            on_blocked=self._tell_watchers,  # it is in the log by then
             devices=self._device_settings,
             recorder=self._recorder_settings,
             surroundings=surroundings.get(Surroundings()),
         )
-
-
-def _host_guard(http: HttpOptions) -> list[Any]:
-    hosts = http.allowed_hosts
-    return [Depends(host_dependency(HostRule(hosts, is_loopback=False)))] if hosts else []
 
 
 def _meta(tags: Mapping[str, str] | None) -> Meta | None:

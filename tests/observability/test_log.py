@@ -31,6 +31,7 @@ from portcast.events import (
     HistorySaved,
     ListenerPaused,
     ListenerStarted,
+    LoopBlocked,
     RecordingCapped,
     RecordingChanged,
     RedactionFailed,
@@ -360,3 +361,12 @@ def test_where_nobody_configured_logging_a_listener_is_shown_through_uvicorn(
     loggers["uvicorn"].handlers = []
     emit(ListenerStarted(A, A, "lines", "topic a"))
     assert stream.getvalue().count("\n") == 1
+
+
+def test_a_blocked_loop_is_an_error_with_its_whole_stack() -> None:
+    """The stack is what is looked for, so it may be longer than what comes from a peer."""
+    log = Log()
+    log.emit(LoopBlocked("on_reading", 0.6, "a (x/y.py:1) > " * 40))
+    (line,) = log.lines
+    assert line.startswith("error   loop blocked handler=on_reading seconds=0.6 stack=")
+    assert len(line) > 600

@@ -39,6 +39,7 @@ from portcast.events import (
     HistoryNotKept,
     ListenerPaused,
     ListenerStarted,
+    LoopBlocked,
     RecordingCapped,
     RedactionFailed,
     SubscriberClosed,
@@ -54,6 +55,9 @@ WINDOW_S = 5.0
 
 LINES_PER_WINDOW = 5
 """Lines of one kind in a window before it is held back: enough to see several connections of one broken fleet."""
+
+MAX_STACK_CHARS = 1024
+"""Longest stack of a blocked loop in a line."""
 
 MAX_FIELD_CHARS = 256
 """Longest value in a line; what comes from a peer is cut there."""
@@ -176,7 +180,7 @@ class LogEvents:
 
 
 def _level(event: Event) -> int:
-    if isinstance(event, (HandlerFailed, HandlerAbandoned)):
+    if isinstance(event, (HandlerFailed, HandlerAbandoned, LoopBlocked)):
         return logging.ERROR
     if isinstance(event, _WARNINGS):
         return logging.WARNING
@@ -212,7 +216,8 @@ def _fields(event: Event, *, with_payload: bool) -> Iterator[tuple[str, object]]
         elif isinstance(value, tuple):
             value = ",".join(value)
         if isinstance(value, str):
-            value = escape(value if with_payload else _without_payload(value), MAX_FIELD_CHARS)
+            most = MAX_STACK_CHARS if isinstance(event, LoopBlocked) else MAX_FIELD_CHARS
+            value = escape(value if with_payload else _without_payload(value), most)
         is_silent = (
             value == ""
             or (f.name in ("undelivered", "code") and value == 0)

@@ -34,6 +34,7 @@ from portcast.runtime.registry import Registry
 from portcast.runtime.relay import RelayConsumer
 from portcast.runtime.session import Handler
 from portcast.runtime.surroundings import Surroundings
+from portcast.runtime.watchdog import Watchdog
 from portcast.topic_table import TopicTable
 
 ABORT_S = 0.5
@@ -77,6 +78,7 @@ class Node:
         devices: who they are.
         recorder: what of them is recorded.
         listeners: in the order in which they were declared.
+        watchdog: sees when the loop is blocked.
         descriptors: the limit of open files of the process.
         clock: measures everything here.
     """
@@ -93,8 +95,14 @@ class Node:
         devices: DeviceSettings | None = None,
         recorder: RecorderSettings | None = None,
         surroundings: Surroundings | None = None,
+        report: Emit = lambda event: None,
+        on_blocked: Emit | None = None,
     ) -> None:
-        """Build a node on the running loop; nothing is bound yet."""
+        """Build a node on the running loop; nothing is bound yet.
+
+        ``report`` is called in a thread of its own when the loop is blocked; afterwards ``on_blocked``
+        (``emit`` if None) takes the same event.
+        """
         self._surroundings = surroundings or Surroundings()
         clock: Clock = self._surroundings.clock or asyncio.get_running_loop()
         self.clock = clock
@@ -124,27 +132,33 @@ class Node:
         )
         self.registry.when_lost(self.devices.lost)
         self.listeners = [self._listener(plan) for plan in plans]
-        with_devices = [
-            listener
-            for listener, plan in zip(self.listeners, plans, strict=True)
-            if plan.protocol is not None and plan.protocol.identify is not None
-        ]
-        self.recorder = FlightRecorder(
-            recorder or RecorderSettings(),
-            clock,
-            registry=self.registry,
-            devices_of=self.devices.roster.devices_of,
-            knows_devices=lambda name: any(one.name == name for one in with_devices),
-            publish=self.publish_nowait,
-            unix_time=self.unix_time,
-            emit=emit,
+        self.watchdog = Watchdog(
+            options.block_limit_s, report=report, emit=on_blocked or emit, handler_of=self._handler_of
         )
+        self.recorder = self._flight_recorder(plans, recorder or RecorderSettings())
 
     def _emit(self, event: Event) -> None:
         # Nothing happens before the recorder is made.
         if self.recorder.is_active:
             self.recorder.note(event)
         self._tell(event)
+
+    def _flight_recorder(self, plans: Sequence[ListenerPlan], settings: RecorderSettings) -> FlightRecorder:
+        with_devices = [
+            listener
+            for listener, plan in zip(self.listeners, plans, strict=True)
+            if plan.protocol is not None and plan.protocol.identify is not None
+        ]
+        return FlightRecorder(
+            settings,
+            self.clock,
+            registry=self.registry,
+            devices_of=self.devices.roster.devices_of,
+            knows_devices=lambda name: any(one.name == name for one in with_devices),
+            publish=self.publish_nowait,
+            unix_time=self.unix_time,
+            emit=self._tell,
+        )
 
     def _listener(self, plan: ListenerPlan) -> Listener:
         config = plan.config
@@ -186,6 +200,15 @@ class Node:
             max_bad_frames=config.options.bad_frames,
             tasks=self.registry.tasks,
             emit=self._emit,
+        )
+
+    def _handler_of(self, task: asyncio.Task[object]) -> str:
+        """Return what a task works for; called by the watchdog's thread, so that it only looks things up."""
+        connection = self.registry.get(task.get_name().removeprefix("portcast-"))
+        if connection is None:
+            return task.get_name()
+        return next(
+            (one.target.removeprefix("handler ") for one in self.listeners if one.name == connection.listener), ""
         )
 
     # Publishing
@@ -238,6 +261,7 @@ class Node:
         for listener in self.listeners:
             listener.start()
         self._watch = CertificateWatch([one for it in self.listeners if (one := it.certificates)], self.clock)
+        self.watchdog.start()
         self.state = "ready"
 
     def reload_certificates(self) -> bool:
@@ -286,6 +310,7 @@ class Node:
         finally:
             if self._watch is not None:
                 self._watch.close()
+            self.watchdog.stop()
             self.devices.commands.close()
             self.recorder.close()
             await self.broker.stop()

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from fastapi import HTTPException, WebSocketException
+from fastapi import Depends, HTTPException, WebSocketException
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 
@@ -109,3 +110,8 @@ def host_dependency(rule: HostRule) -> Callable[[HTTPConnection], Awaitable[None
             raise HTTPException(MISDIRECTED, refusal)
 
     return check_host
+
+
+def host_guards(hosts: Sequence[str]) -> list[Any]:
+    """Return the dependencies of a gateway inside an application: `host_dependency` where names are given, or none."""
+    return [Depends(host_dependency(HostRule(hosts, is_loopback=False)))] if hosts else []
