@@ -30,6 +30,7 @@ from portcast.events import (
     HistoryRestored,
     HistorySaved,
     ListenerPaused,
+    ListenerResumed,
     ListenerStarted,
     LoopBlocked,
     RecordingCapped,
@@ -370,3 +371,16 @@ def test_a_blocked_loop_is_an_error_with_its_whole_stack() -> None:
     (line,) = log.lines
     assert line.startswith("error   loop blocked handler=on_reading seconds=0.6 stack=")
     assert len(line) > 600
+
+
+def test_a_listener_that_flaps_fills_no_disk() -> None:
+    """Out of descriptors it pauses for 100 ms, again and again: one line of each kind per window, the rest counted."""
+    log = Log()
+    for _ in range(40):
+        log.emit(ListenerPaused(A, "descriptors", "Too many open files"))
+        log.emit(ListenerResumed(A))
+        log.clock.now += 0.1
+    assert [line.split("listener=")[0].strip() for line in log.lines] == [
+        "warning listener paused",
+        "info    listener resumed",
+    ]

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -14,9 +13,7 @@ OPTIONS = ListenerOptions(idle_timeout_s=10)
 
 
 def connection(peer: str, **facts: Any) -> Connection:
-    listener = SimpleNamespace(
-        name="door", options=OPTIONS, framing=LineFraming(), now=cast("Callable[[], float]", lambda: 7.0)
-    )
+    listener = SimpleNamespace(name="door", options=OPTIONS, framing=LineFraming(), now=lambda: 7.0)
     listener.is_throttling = False
     return Connection(cast("Any", listener), peer, **facts)
 

@@ -38,6 +38,7 @@ from portcast.events import (
     HandlerFailed,
     HistoryNotKept,
     ListenerPaused,
+    ListenerResumed,
     ListenerStarted,
     LoopBlocked,
     RecordingCapped,
@@ -125,8 +126,9 @@ class LogEvents:
             now = self._clock()
             if now >= self._next_sweep:
                 self._sweep(now)
-            # Strangers may come in any number, and those that leave are no fault.
-            is_limited = level >= logging.WARNING or isinstance(event, ConnectionRefused)
+            # Strangers may come in any number, and those that leave are no fault; a listener out of descriptors pauses
+            # and resumes ten times a second.
+            is_limited = level >= logging.WARNING or isinstance(event, (ConnectionRefused, ListenerResumed))
             if not is_limited or self._is_due(event, now):
                 self._write(level, event)
         if isinstance(event, DrainFinished):
@@ -136,7 +138,7 @@ class LogEvents:
         if not self._window_s:
             return True
         kind = self._kinds.setdefault(_kind_key(event), _Kind(now + self._window_s, 0, 0))
-        limit = 1 if isinstance(event, ListenerPaused) else LINES_PER_WINDOW
+        limit = 1 if isinstance(event, (ListenerPaused, ListenerResumed)) else LINES_PER_WINDOW
         if kind.written < limit:
             kind.written += 1
             return True
