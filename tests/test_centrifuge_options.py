@@ -54,5 +54,5 @@ def test_where_start_is_refused(address: str, is_configured: bool, insecure: boo
     if not is_refused:
         check_reach(parse_address(address), options, is_configured=is_configured)
         return
-    with pytest.raises(ConfigurationError, match=r"token_hmac_secrets.*permissions.*on_connect.*--insecure"):
+    with pytest.raises(ConfigurationError, match=r"\[keys\.NAME\].*\[centrifuge\].*\[permissions\].*--insecure"):
         check_reach(parse_address(address), options, is_configured=is_configured)

@@ -70,6 +70,8 @@ class Gateway(HookDeclarations, APIRouter):
 
     Attributes:
         emit: takes an event of what runs beside it, such as its HTTP server, to be logged and told as its own.
+        store: values shared by TCP handlers, HTTP handlers and background tasks.
+        devices: what `listen` and `relay` have declared so far.
     """
 
     def __init__(
@@ -116,9 +118,7 @@ class Gateway(HookDeclarations, APIRouter):
         )
         self._options = options or GatewayOptions()
         self.store = Store(max_keys=self._options.store_keys)
-        """Values shared by TCP handlers, HTTP handlers and background tasks."""
         self.devices = DeviceRouter()
-        """What `listen` and `relay` have declared so far."""
         self._outbox = outbox or OutboxLimits()
         self._topics = dict(topics or {})
         self._centrifuge = centrifuge or CentrifugeOptions()

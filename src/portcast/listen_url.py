@@ -186,7 +186,7 @@ def _listener(address: Address, values: Mapping[str, Any], key: str, framing: Fr
     for name, value in values.items():
         if name not in known:
             raise unknown_option(key, name, dict.fromkeys(known))
-        if isinstance(value, (list, dict)) and name not in lists:
+        if isinstance(value, (list, dict) if name not in lists else dict) and name not in framing_keys:
             raise ConfigurationError(f"{key}: {name}", f"takes one value, not {value!r}")
     topic_values = _only(values, topic_keys)
     tls = from_options(TlsOptions, _only(values, tls_keys), key)
