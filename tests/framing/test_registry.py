@@ -127,6 +127,7 @@ def test_all_names_are_covered() -> None:
         ("delimiter", {"delimiter": r"\q"}, r"delimiter: unknown escape \q"),
         ("delimiter", {"delimiter": r"\x4"}, r"delimiter: unknown escape \x"),
         ("delimiter", {"delimiter": 3}, "delimiter: 3 is not text"),
+        ("delimiter", {"delimiter": "\udcff"}, "delimiter: '\\udcff' is not UTF-8; write other bytes as \\xNN"),
         ("lines", {"checksum": "md5"}, "checksum: 'md5' is not a choice"),
         ("lines", {"checksum_skip": "1"}, "checksum_skip: there is no checksum"),
         ("lines", {"checksum": "xor", "checksum_skip": "-1"}, "checksum_skip: -1 is too small"),

@@ -253,6 +253,9 @@ def _read_bytes(key: str, value: OptionValue) -> bytes:
         return value
     if not isinstance(value, str):
         raise ConfigurationError(key, f"{value!r} is not text", "write it in quotes")
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        # What is not UTF-8 on a command line is given to us as surrogates (PEP 383).
+        raise ConfigurationError(key, f"{value!r} is not UTF-8", r"write other bytes as \xNN")
     parts: list[bytes] = []
     position = 0
     for match in _ESCAPE.finditer(value):
