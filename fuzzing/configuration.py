@@ -23,6 +23,9 @@ TOML_SEEDS = [
     b'[keys.admin]\nsecret = "sha256:00"\nrole = "operator"\n[permissions."user:#"]\nsubscribe = "user"\n',
     b'[log]\nlevel = "debug"\n[centrifuge]\ntoken_hmac_secret = "x"\n[devices."d-1"]\ntoken = "sha256:00"\n',
     b"a = [[[[{b = 1979-05-27T07:32:00Z}]]]]\n",
+    b"a = " + b"[" * 2000,
+    b"a = " + b"9" * 4400,
+    b"[gateway]\ndrain_timeout = " + b"9" * 400,
 ]
 URL_SEEDS = [
     b"8001",

@@ -71,6 +71,7 @@ def test_written_values_become_typed_ones(name: str, written: Any, value: object
         ("wait", float("inf"), "is not a finite number"),
         ("wait", "2h", "7200 is too large; at most 3600"),
         ("wait", "9" * 400, "is too large a number"),
+        pytest.param("wait", 10**400, "is too large a number", id="whole and huge"),
         ("size_bytes", "99999999999999GiB", "is too large; at most 1.09951e+12"),
         ("count", "99999999999999", "1e+14 is too large; at most 2.14748e+09"),
         ("pause", "1e9d", "is not a number"),

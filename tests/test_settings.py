@@ -283,6 +283,9 @@ def test_mistakes_in_the_environment_name_the_variable(environment: dict[str, st
         ("http = '0.0.0.0:8000'", "http 0.0.0.0:8000: everybody who can reach it could follow every topic"),
         ("topics = 1", "gateway.toml: [topics]: 1 is not a table"),
         ("= 1", "gateway.toml: is not valid TOML: Invalid"),
+        pytest.param(f"a = {'[' * 5000}", "gateway.toml: is not valid TOML: it is nested too deeply", id="nested"),
+        pytest.param(f"a = {'9' * 5000}", "gateway.toml: is not valid TOML: Exceeds the limit", id="digits"),
+        pytest.param(f"[gateway]\ndrain_timeout = {'9' * 400}", "[gateway]: drain_timeout: is too large", id="huge"),
         ("listen = ['8001', '8001']", "listener tcp://127.0.0.1:8001: another listener is on the same address"),
         (
             "listen = ['8000']",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, replace
 from difflib import get_close_matches
@@ -147,8 +148,10 @@ def _boolean(value: Value | list[Any], key: str) -> bool:
 
 def _number(value: Value | list[Any], units: Mapping[str, float], key: str) -> float:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        if not math.isfinite(value):
+        if isinstance(value, float) and not math.isfinite(value):
             raise ConfigurationError(key, f"{value!r} is not a finite number")
+        if abs(value) > sys.float_info.max:
+            raise ConfigurationError(key, "is too large a number")
         return value
     match = re.fullmatch(r"\s*(-?[0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", str(value))
     if match is None or match[2].lower() not in units:

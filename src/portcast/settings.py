@@ -264,8 +264,10 @@ def _read(file: Path) -> dict[str, Any]:
         raise ConfigurationError(str(file), f"cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise ConfigurationError(str(file), "is not UTF-8", "TOML files always are") from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # also a whole number of more digits than Python reads
         raise ConfigurationError(str(file), f"is not valid TOML: {error}") from error
+    except RecursionError as error:
+        raise ConfigurationError(str(file), "is not valid TOML: it is nested too deeply") from error
 
 
 def _with_document(settings: Settings, document: Mapping[str, Any], file: str) -> Settings:
