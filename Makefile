@@ -9,7 +9,7 @@ export UV_SYSTEM_CERTS := true
 # Bytecode of what the tools install is worth its disk; bytecode of our tree is not needed.
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup run test lint format bench e2e conformance ledger audits hostile fuzz lock proto clean
+.PHONY: help setup run test lint format bench e2e conformance ledger audits hostile fuzz soak lock proto clean
 
 help:            ## list the targets
 	@grep -hE '^[a-z0-9]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -65,6 +65,9 @@ ledger: .venv/.ready     ## 100 000 commands under cuts, reconnects and timeouts
 
 fuzz: .venv/.ready       ## ten minutes of fuzzing with atheris; FUZZ_SECONDS=60 for one, FUZZ=websocket for one target
 	@nice $(PY) -m fuzzing $(or $(FUZZ_SECONDS),600) $(FUZZ)
+
+soak: .venv/.ready       ## half an hour of bad connections, and nothing of them stays; SOAK_MINUTES=3, SOAK_LOOP=asyncio
+	@nice $(PY) tests/faults/soak.py $(or $(SOAK_MINUTES),30) $(or $(SOAK_LOOP),uvloop)
 
 lock: $(UV)              ## renew requirements/dev.txt (hashes, no index addresses)
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

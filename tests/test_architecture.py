@@ -192,6 +192,7 @@ def test_pure_packages_know_no_loop_socket_log_or_clock() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.row(24, 67)
 def test_nothing_imports_what_is_forbidden() -> None:
     """Private FastAPI modules, unsafe deserialisers and `asyncio.wait_for` stay out."""
     wrong = []

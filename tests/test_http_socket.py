@@ -43,6 +43,7 @@ def test_a_system_without_an_option(monkeypatch: pytest.MonkeyPatch) -> None:
     bind_http(LOOPBACK).close()
 
 
+@pytest.mark.row(32)
 def test_a_client_that_does_not_read_is_noticed_early() -> None:
     """Megabytes of it would look delivered otherwise."""
     with closing(bind_http(LOOPBACK)) as bound:

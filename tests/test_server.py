@@ -379,6 +379,7 @@ def free_port() -> int:
         return port
 
 
+@pytest.mark.row(29)
 def test_an_occupied_http_port_is_found_before_anything_starts() -> None:
     app = App()
     with socket.create_server(("127.0.0.1", 0)) as held:
@@ -407,6 +408,7 @@ def test_a_port_that_is_taken_between_binding_and_listening() -> None:
         serve(Late(), Gateway(app), http=LOOPBACK.with_port(port))
 
 
+@pytest.mark.row(32)
 def test_what_the_kernel_hides_of_a_client_is_limited() -> None:
     """Accepted sockets inherit it on both loops: a client that does not read cannot look healthy for megabytes."""
     app = App()

@@ -77,6 +77,7 @@ def test_frames_that_are_refused(frame: bytes, problem: str) -> None:
     assert len(str(caught.value)) < 250
 
 
+@pytest.mark.row(65)
 @pytest.mark.parametrize("opening", [b"[", b'{"a":'], ids=["arrays", "objects"])
 def test_the_depth_limit_is_inclusive(opening: bytes) -> None:
     """64 levels are allowed, 65 are not, and many shallow values are no depth."""
@@ -88,6 +89,7 @@ def test_the_depth_limit_is_inclusive(opening: bytes) -> None:
     assert codec.decode(wide) == json.loads(wide)
 
 
+@pytest.mark.row(65)
 def test_brackets_in_a_long_string_are_no_depth() -> None:
     """The cheap count may be wrong, and then the value itself is looked at."""
     assert codec.decode(b'"' + b"[" * 500 + b'"') == "[" * 500

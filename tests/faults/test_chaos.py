@@ -101,6 +101,7 @@ async def reference(served: Served, seen: Seen, is_there: asyncio.Event) -> None
                 seen.messages.append(str(await client.recv()))
 
 
+@pytest.mark.row(48)
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("kept", [100_000, 150], ids=["all is kept", "little is kept"])
 async def test_promises_hold_on_a_bad_network(seed: int, kept: int) -> None:

@@ -98,6 +98,7 @@ def refused_after(port: int, since: float) -> float:
         time.sleep(0.002)
 
 
+@pytest.mark.row(25)
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_a_crowd_is_sent_home(loop: str, tmp_path: Path) -> None:

@@ -69,6 +69,7 @@ class TestBound:
         assert decode(framing, b"\0\x02abc").frames == [b"\0\x02abc"]
         assert decode(framing, b"\0\x03abcd").error is OversizeFrameError
 
+    @pytest.mark.row(7)
     def test_is_checked_when_the_header_is_read(self) -> None:
         """4 GiB are refused before a byte of them comes, and nothing is allocated for them."""
         decoder = LengthFieldFraming(length_field_length=4).decoder()

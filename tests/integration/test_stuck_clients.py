@@ -136,6 +136,7 @@ class Reader(threading.Thread):
             self.seen += 1
 
 
+@pytest.mark.row(1)
 @pytest.mark.parametrize("is_tls", [False, True], ids=["plain", "TLS"])
 @pytest.mark.parametrize("stuck", [1, 100])
 def test_the_stuck_ones_are_gone_in_time(

@@ -65,6 +65,7 @@ def test_ipv6_binds_ipv6_alone() -> None:
         assert four.getsockname()[1] == six.getsockname()[1]
 
 
+@pytest.mark.row(3)
 def test_accepted_sockets_notice_a_peer_that_vanished() -> None:
     """Keepalive 60 s, 4 probes 15 s apart, unacknowledged data 30 s: inherited from the listening socket."""
     with bound(tcp()) as sock:
@@ -80,6 +81,7 @@ def test_accepted_sockets_notice_a_peer_that_vanished() -> None:
             assert found == {name: options[name] for name in found}
 
 
+@pytest.mark.row(29)
 def test_a_port_in_use() -> None:
     """Another process that listens there is not joined by accident."""
     with bound(tcp()) as sock:

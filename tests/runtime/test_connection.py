@@ -44,6 +44,7 @@ class TestReceiving:
             assert (connection.frames, connection.bytes_received) == (3, 14)
             assert connection.received_at >= opened_at
 
+    @pytest.mark.row(8)
     async def test_a_character_that_is_split_over_packets_arrives_whole(self) -> None:
         """The tutorial's bug: decoding what a read brought instead of what a frame holds."""
         async with serving(recording()) as it:
@@ -238,6 +239,7 @@ class TestFramingErrors:
             assert "expected the end of a line" in closed.detail
             assert it.listener.statistics().errors == {"oversize": 1}
 
+    @pytest.mark.row(6)
     async def test_memory_stays_bounded_whatever_the_device_sends(self) -> None:
         """Nothing is read after the error, so megabytes without a delimiter cost no more than a frame."""
         async with serving(recording(is_lazy=True), framing=LineFraming(max_frame=1000)) as it:
@@ -564,6 +566,7 @@ class TestClosing:
 class TestDeadlines:
     """Each deadline is looked at with a time that the test gives: nothing waits for it."""
 
+    @pytest.mark.row(4)
     async def test_the_first_frame_is_absolute(self) -> None:
         """A device that trickles bytes without a frame does not put it off."""
         async with serving(recording(), first_frame_timeout_s=30, idle_timeout_s=300) as it:
@@ -578,6 +581,7 @@ class TestDeadlines:
             await it.until_done()
             assert it.events.closed.reason == "first_frame_timeout"
 
+    @pytest.mark.row(3)
     async def test_idle_counts_from_what_was_received_last(self) -> None:
         """The first frame was in time; silence ends it."""
         async with serving(recording(), first_frame_timeout_s=30, idle_timeout_s=300) as it:
@@ -614,6 +618,7 @@ class TestDeadlines:
             connection.check_deadlines(connection.opened_at + 1e9)
             assert connection.is_open
 
+    @pytest.mark.row(2)
     async def test_a_device_that_does_not_read_is_aborted(self) -> None:
         """A close would wait for it; only an abort ends it on time."""
         async with serving(recording(), write_timeout_s=30, **SMALL) as it:

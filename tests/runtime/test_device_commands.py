@@ -336,6 +336,7 @@ async def test_whoever_waits_is_told_the_end() -> None:
     assert waiting[0].cancelled()
 
 
+@pytest.mark.row(2)
 @pytest.mark.anyio
 async def test_a_device_that_does_not_read_is_waited_for() -> None:
     """Nothing is submitted meanwhile; and at the end of the node every command has ended."""

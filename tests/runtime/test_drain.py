@@ -181,6 +181,7 @@ async def test_a_handler_that_never_returns_is_cancelled_before_the_deadline() -
         assert not it.it.registry.tasks
 
 
+@pytest.mark.row(23)
 async def test_a_handler_that_ignores_its_cancellation_is_abandoned() -> None:
     """The deadline holds, and it is named."""
     stop = asyncio.Event()

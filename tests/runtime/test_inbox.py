@@ -209,6 +209,7 @@ class TestMessages:
 
 
 class TestFailures:
+    @pytest.mark.row(21)
     async def test_a_handler_that_raises_costs_its_message(self) -> None:
         """It is told once, with the connection; the next message is handled."""
 

@@ -425,6 +425,7 @@ SURVIVAL = """
 """
 
 
+@pytest.mark.row(30)
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_survives_the_lack_of_descriptors(loop: str) -> None:
     """EMFILE pauses accepting, and it goes on by itself. In a process of its own: this one needs its descriptors."""

@@ -84,6 +84,7 @@ def verdicts(port: int, folder: Path, *selection: str, limit_s: float) -> dict[s
     return {one["id"]: (one["behavior"], one["result"]) for one in found}
 
 
+@pytest.mark.row(12)
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_the_protocol(loop: str, tmp_path: Path) -> None:

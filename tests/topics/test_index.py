@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,6 +64,7 @@ def test_empty_nodes_are_pruned() -> None:
     assert len(index) == 0
 
 
+@pytest.mark.row(64)
 def test_a_lookup_does_not_visit_what_cannot_match() -> None:
     """The work follows the levels of the topic, not the number of subscriptions elsewhere."""
 

@@ -61,6 +61,7 @@ async def test_a_head_that_does_not_come_is_not_waited_for(sent: bytes, answer: 
         writer.close()
 
 
+@pytest.mark.row(5)
 async def test_bytes_that_drip_do_not_put_it_off() -> None:
     """The deadline is absolute."""
     watch = HttpDeadlines(SHORT_S, LONG_S, 10)

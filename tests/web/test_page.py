@@ -45,6 +45,7 @@ async def test_each_file_has_its_type_and_the_headers(name: str) -> None:
     assert all(answer.headers[header] == value for header, value in HEADERS.items())
 
 
+@pytest.mark.row(63)
 @pytest.mark.parametrize(
     "path",
     [

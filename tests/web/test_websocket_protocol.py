@@ -3,7 +3,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import tracemalloc
 import weakref
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -264,6 +266,29 @@ async def test_compressed_messages_are_read(is_compressed: bool) -> None:
         else:
             it.wire.send(masked(0x1, text.encode()))
     assert it.messages == ["one " * 100, "two " * 100]
+
+
+@pytest.mark.row(13)
+async def test_a_small_message_that_unpacks_to_a_huge_one() -> None:
+    """16 KiB that would be 16 MiB: refused (RFC 7692 §8) before they are there, with 1009."""
+    it = await detached(
+        client={"extensions": [ClientPerMessageDeflateFactory(client_max_window_bits=True)]},
+        ws_per_message_deflate=True,
+        ws_max_size=65_536,
+    )
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    packed = packer.compress(bytes(16 << 20)) + packer.flush(zlib.Z_SYNC_FLUSH)
+    data = masked(0x2, packed.removesuffix(b"\0\0\xff\xff"), rsv1=True)
+    assert len(data) < 20_000
+    tracemalloc.start()
+    try:
+        it.wire.send(data)
+        assert tracemalloc.get_traced_memory()[1] < 3 * 65_536
+    finally:
+        tracemalloc.stop()
+    assert it.messages == []
+    assert it.wire.close is not None
+    assert it.wire.close.code == 1009
 
 
 # Answering
