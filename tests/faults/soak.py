@@ -20,7 +20,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -253,29 +253,35 @@ async def _churn(ports: Ports, soak: Soak, seconds: float, rate: float) -> None:
 
 async def _publish(ports: Ports, soak: Soak) -> None:
     _, writer = await _open(ports.publisher)
-    while True:
-        writer.write(b"%d %s\n" % (soak.sent, b"x" * LINE_BYTES))
-        soak.sent += 1
-        await writer.drain()
-        await asyncio.sleep(1 / LINES_PER_S)
+    with closing(writer):
+        while True:
+            writer.write(b"%d %s\n" % (soak.sent, b"x" * LINE_BYTES))
+            soak.sent += 1
+            await writer.drain()
+            await asyncio.sleep(1 / LINES_PER_S)
 
 
 async def _follow(ports: Ports, soak: Soak, is_there: asyncio.Event) -> None:
     reader, writer = await _websocket(ports.http, b"/ws/t")
     is_there.set()
-    while True:
-        opcode, size = await reader.readexactly(2)
-        if size == 126:
-            size = int.from_bytes(await reader.readexactly(2), "big")
-        data = await reader.readexactly(size)
-        if opcode == 0x89:
-            writer.write(bytes((0x8A, 0x80 | size)) + b"\0\0\0\0" + data)
-        if opcode == 0x81:
-            number = int(data.partition(b" ")[0])
-            if number != soak.seen:
-                soak.problems.append(f"the healthy subscriber got {number} after {soak.seen - 1}")
-                return
-            soak.seen += 1
+    with closing(writer):
+        while True:
+            opcode, data = await _frame(reader)
+            if opcode == 0x89:
+                writer.write(bytes((0x8A, 0x80 | len(data))) + b"\0\0\0\0" + data)
+            elif opcode == 0x81:
+                number = int(data.partition(b" ")[0])
+                if number != soak.seen:
+                    soak.problems.append(f"the healthy subscriber got {number} after {soak.seen - 1}")
+                    return
+                soak.seen += 1
+
+
+async def _frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    opcode, size = await reader.readexactly(2)
+    if size == 126:
+        size = int.from_bytes(await reader.readexactly(2), "big")
+    return opcode, await reader.readexactly(size)
 
 
 async def _get(ports: Ports, path: bytes) -> Any:
@@ -299,7 +305,7 @@ async def _settled(ports: Ports, wanted: dict[str, int]) -> dict[str, int]:
     for one in range(1000):
         held = await _held(ports)
         lowest = {name: min(number, lowest.get(name, number)) for name, number in held.items()}
-        is_calm = one >= 2 and all(lowest[name] <= number for name, number in wanted.items())
+        is_calm = one >= 2 and not list(_grown(wanted, lowest))
         if time.monotonic() > deadline or (is_calm and wanted) or (one >= 6 and not wanted):
             break
         await asyncio.sleep(0.5)

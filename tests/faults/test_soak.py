@@ -12,7 +12,7 @@ from faults import soak
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_nothing_stays_of_bad_connections(loop: str) -> None:
     """Descriptors, tasks, objects and memory end where they were after the warm-up, and no line is lost."""
-    done = soak.run(8, loop, print, rate=100)
+    done = soak.run(6, loop, print, rate=100)
     assert not done.problems, "\n".join(done.problems)
     assert set(done.cycles) == set(soak.KINDS), "every kind has come and gone"
     assert done.before.keys() == {"descriptors", "tasks", "objects", "memory"}
