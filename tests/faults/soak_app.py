@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
+from typing import Any
 
 import psutil
 import uvicorn
@@ -58,12 +59,12 @@ def main(loop: str) -> None:
     configure_logging(LogOptions())
     config_of = server.server_config
 
-    def on_loop(app: server.AsgiApp, options: HttpOptions) -> uvicorn.Config:
-        config = config_of(app, options)
+    def on_loop(*arguments: Any) -> uvicorn.Config:
+        config = config_of(*arguments)
         config.loop = loop
         return config
 
-    server.server_config = on_loop
+    server.server_config = on_loop  # type: ignore[assignment]  # whatever its arguments are
     server.serve(
         app,
         gateway,
