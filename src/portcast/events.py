@@ -24,6 +24,7 @@ CloseReason = Literal[
     "truncated",
     "checksum",
     "http_request",  # it began with an HTTP request line: a browser, not a device
+    "tls_hello",  # it began with a TLS hello, where none is expected
     "bad_frames",  # too many frames in a row that the codec refused
     "handler_failed",  # a per-connection handler, or a dependency of the connection, raised
     "closed",  # the application called `Connection.close`, or its per-connection handler returned

@@ -26,8 +26,8 @@ from portcast.errors import ConnectionClosedError
 from portcast.events import CloseReason, ConnectionClosed
 from portcast.runtime.connection_output import Output
 from portcast.runtime.consumer import Consumer
-from portcast.runtime.http_guard import REFUSAL, is_http_request
 from portcast.runtime.rates import Throttle
+from portcast.runtime.stray_clients import HTTP_REFUSAL, TLS_REFUSAL, is_http_request, is_tls_hello
 from portcast.runtime.tap import Tap, TappedDecoder
 
 if TYPE_CHECKING:
@@ -202,9 +202,11 @@ class Connection(Output):
             self.resume_reading()
 
     def _is_refused(self, beginning: bytes) -> bool:
-        if is_refused := self._listener.refuses_http and is_http_request(beginning):
-            self.end("http_request", REFUSAL)
-        return is_refused
+        if self._listener.refuses_http and is_http_request(beginning):
+            self.end("http_request", HTTP_REFUSAL)
+        elif self._listener.refuses_tls and is_tls_hello(beginning):
+            self.end("tls_hello", TLS_REFUSAL)
+        return self._close_reason is not None
 
     def _decode(self, decode: Callable[..., list[bytes]], *data: bytes) -> None:
         """Take the frames that ``decode`` returns, then act on the error that it met."""

@@ -37,7 +37,7 @@ from portcast.events import (
     ListenerStopped,
     RefusalReason,
 )
-from portcast.framing import Framing, describe
+from portcast.framing import Framing, RawFraming, describe
 from portcast.runtime.admission import admission_of
 from portcast.runtime.bind import bound_socket, close_listening
 from portcast.runtime.certificates import Certificates
@@ -104,6 +104,7 @@ class Listener:
         self.target = target
         self.options = options
         self.refuses_http = address.scheme == "tcp" and not options.allow_http
+        self.refuses_tls = address.scheme == "tcp" and not isinstance(framing, RawFraming)
         self.now = now
         self.state: State = "new"
         self._make_consumer = make_consumer
@@ -299,7 +300,7 @@ class Listener:
         # Behind an entrance it asks: the real address may come in a header.
         has_place = self.admission is not None and self._entrance is None
         if has_place and not self._is_admitted(peer):
-            # A reset: nothing is said, and no TIME_WAIT is left for each of a flood.
+            # A reset: no TIME_WAIT is left for each of a flood.
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             sock.close()
@@ -315,8 +316,8 @@ class Listener:
             self._errors["accept"] += 1
             if protocol is None or not protocol.is_made:
                 sock.close()
-                if has_place:
-                    self._admitted_left(peer_name(peer))
+                if has_place and self.admission is not None:
+                    self.admission.left(host_of(peer_name(peer)))
                 self._registry.socket_closed()
 
     def _enter(self, arrival: Arrival) -> Connection | None:
@@ -340,10 +341,6 @@ class Listener:
             self._errors[reason] += 1
             self._emit(ConnectionRefused(self.name, name, reason, ""))
         return reason is None
-
-    def _admitted_left(self, peer: str) -> None:
-        if self.admission is not None:
-            self.admission.left(host_of(peer))
 
     def call_later(self, delay_s: float, callback: Callable[[], None]) -> None:
         """Call back after so many seconds of the node's clock."""
@@ -384,7 +381,8 @@ class Listener:
 
     def connection_lost(self, connection: Connection) -> None:
         """Note that the socket is gone."""
-        self._admitted_left(connection.peer)
+        if self.admission is not None:
+            self.admission.left(host_of(connection.peer))
         self._registry.connection_lost(connection)
 
     def connection_done(self, connection: Connection, event: ConnectionClosed) -> None:

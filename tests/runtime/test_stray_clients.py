@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import ssl
+
 import pytest
 
-from portcast.runtime.http_guard import REFUSAL, is_http_request
+from portcast.runtime.stray_clients import HTTP_REFUSAL, TLS_REFUSAL, is_http_request, is_tls_hello
 
 
 @pytest.mark.parametrize(
@@ -42,4 +44,28 @@ def test_what_devices_say(data: bytes) -> None:
 
 def test_the_refusal_says_what_to_do() -> None:
     """It stands in the log, once for each such connection."""
-    assert "allow_http=true" in REFUSAL
+    assert "allow_http=true" in HTTP_REFUSAL
+    assert "cert=" in TLS_REFUSAL
+
+
+def hello() -> bytes:
+    """What the client of this Python says first."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname="a.test")
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    return outgoing.read()
+
+
+def test_a_tls_hello() -> None:
+    """As a client says it, and no more of it than the first bytes."""
+    assert is_tls_hello(hello())
+    assert is_tls_hello(hello()[:7])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\x16", b"\x16\x03\x01\x00\x05\x02\x00", b"\x16\x05\x01\x00\x05\x01\x00", b"x\x16\x03\x01\x02\x00\x01\x00"],
+)
+def test_what_is_none(data: bytes) -> None:
+    assert not is_tls_hello(data)
