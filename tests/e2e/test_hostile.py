@@ -150,6 +150,7 @@ def _assert_nothing_was_had(seen: dict[str, str]) -> None:
     assert seen["ws"] == seen["sdk"] == seen["events"] == "refused", seen
 
 
+@pytest.mark.row(54, 58)
 def test_a_page_of_another_origin_has_nothing_on_loopback(context: BrowserContext, serve: Serve, attacker: str) -> None:
     """As installed, where nobody is asked for a key: the browser is all that stands between."""
     serve.send(b"precious\n")
@@ -161,6 +162,7 @@ def test_a_page_of_another_origin_has_nothing_on_loopback(context: BrowserContex
         assert b"stolen" not in answer.read()
 
 
+@pytest.mark.row(54, 58)
 def test_a_page_of_another_origin_has_nothing_of_a_login(
     context: BrowserContext, tmp_path: Path, attacker: str
 ) -> None:
@@ -217,6 +219,7 @@ HOSTILE = (
 )
 
 
+@pytest.mark.row(59)
 def test_what_devices_send_and_are_called_stays_text(page: Page, serve: Serve) -> None:
     """In payloads and in names of topics, which an application may make of ids that devices choose.
 

@@ -51,16 +51,6 @@ ROWS = {
 AWAITED = {
     16: "message rate limits come with admission",
     17: "connection caps and rates come with admission",
-    19: "PROXY headers come with TLS",
-    22: "the watchdog comes with admission",
     31: "the account of memory comes with admission",
-    34: "device TLS comes with TLS",
-    54: "marked with authentication",
-    55: "marked with authentication",
-    56: "marked with authentication",
-    58: "marked with authentication",
-    59: "marked with authentication",
-    60: "marked with authentication",
-    62: "marked with authentication",
 }
 """Rows whose tests are still to come, and with what."""

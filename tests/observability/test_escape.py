@@ -27,6 +27,7 @@ def test_what_a_terminal_would_obey_is_escaped(text: str, shown: str) -> None:
 
 
 @given(st.text())
+@pytest.mark.row(60)
 def test_any_text_becomes_one_harmless_line(text: str) -> None:
     shown = escape(text)
     assert len(shown.splitlines()) <= 1

@@ -29,6 +29,7 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI0MiJ9.c2lnbmF0dXJl"
         f"it said {JWT} and left",
     ],
 )
+@pytest.mark.row(56)
 def test_credentials_do_not_stay(text: str) -> None:
     shown = redact(text)
     assert SECRET not in shown

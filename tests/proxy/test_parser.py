@@ -69,6 +69,7 @@ def test_a_header_is_read_and_what_follows_is_left(data: bytes, expected: ProxyH
 
 
 @pytest.mark.parametrize(("data", "expected"), [one for one in GOOD.values() if len(one[0]) < 500])
+@pytest.mark.row(19)
 def test_every_split(data: bytes, expected: ProxyHeader) -> None:
     """A header never depends on packet boundaries."""
     data += b"rest"
@@ -148,6 +149,7 @@ BEGINNINGS = st.sampled_from(
 
 
 @given(BEGINNINGS, st.binary(max_size=300), st.lists(st.integers(0, 350), max_size=6))
+@pytest.mark.row(19)
 def test_anything_is_a_header_a_beginning_or_a_refusal(beginning: bytes, data: bytes, cuts: list[int]) -> None:
     """Whatever a stranger sends: the same outcome however it is cut, and never another exception."""
     data = beginning + data

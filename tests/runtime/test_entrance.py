@@ -107,6 +107,7 @@ class TestProxy:
             assert connection.peer.startswith("127.0.0.1:")
             assert connection.proxy is not None
 
+    @pytest.mark.row(19)
     async def test_nobody_else_is_believed(self) -> None:
         """A connection from elsewhere is refused at once, whatever it begins with (faults.md, row 19)."""
         async with serving(recording(), proxy=("10.0.0.0/8",)) as it:
@@ -115,6 +116,7 @@ class TestProxy:
             assert event.peer.startswith("127.0.0.1:")
             assert await device.receive_all() == b""
 
+    @pytest.mark.row(19)
     async def test_nothing_is_guessed(self) -> None:
         """Where no proxy is expected a header is data, and whoever sends it stays who he is."""
         async with serving(recording()) as it:
@@ -132,6 +134,7 @@ class TestProxy:
             event = await refused(it, "proxy_malformed")
             assert "does not begin" in event.detail
 
+    @pytest.mark.row(19)
     async def test_a_header_that_trickles_has_a_deadline(self) -> None:
         """Absolute: a byte from time to time does not move it."""
         async with serving(recording(), proxy=LOOPBACK, proxy_timeout_s=0.2) as it:

@@ -134,6 +134,7 @@ class TestHandshake:
         assert pair.upper.received == b"at once"
 
     @pytest.mark.parametrize("has_begun", [False, True])
+    @pytest.mark.row(34)
     async def test_it_has_a_deadline_that_trickling_does_not_move(self, authority: Authority, has_begun: bool) -> None:
         """5 s, absolute: for who says nothing, and for who sends a byte from time to time (faults.md, row 34)."""
         pair = Pair(authority)

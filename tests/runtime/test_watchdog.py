@@ -32,6 +32,7 @@ class Reports(Events):
         self.threads.append(threading.current_thread().name)
 
 
+@pytest.mark.row(22)
 async def test_a_blocked_loop_is_reported_while_it_is_blocked() -> None:
     """Within a second, with the stack and the task's handler, once per block; the loop hears of it afterwards."""
     reports, events = Reports(), Events()

@@ -65,10 +65,36 @@ async def statuses(client: httpx.AsyncClient, headers: dict[str, str]) -> list[s
         pytest.param(bearer(FLEET), [{403}, {403}, {403}, {403}], id="operator of other topics"),
     ],
 )
+@pytest.mark.row(55)
 async def test_roles_over_http(headers: dict[str, str], expected: list[set[int]]) -> None:
     """401 for who has shown nothing valid, 403 for who has and may not; 404 only for who may know."""
     async with running(guarded()) as app, http(app) as client:
         assert await statuses(client, headers) == expected
+
+
+@pytest.mark.row(55)
+async def test_every_route_asks() -> None:
+    """A route that is added and forgets to ask is found here: all that OpenAPI shows, but for the open ones."""
+    async with running(guarded()) as app, http(app) as client:
+        found = set()
+        for path, operations in app.openapi()["paths"].items():
+            if path.startswith("/health/") or path == "/session":
+                continue
+            for method in operations:
+                answer = await client.request(method, path.replace("{", "").replace("}", ""), json={"command": 1})
+                assert answer.status_code == 401, (method, path, answer.text)
+                found.add(path)
+        assert {"/api/topics", "/api/recorder", "/events", "/api/devices/{device}/commands"} <= found
+
+
+@pytest.mark.row(62)
+@pytest.mark.parametrize("host", ["h/?", "h/health/live?", "localhost:8000/static/?x=", "h/#"])
+async def test_a_host_that_looks_like_another_path(host: str) -> None:
+    """What is asked for is judged by the path of the request line, never by an address with the Host in it."""
+    async with running(guarded()) as app, http(app) as client:
+        for path in (*READS, *SEES):
+            assert (await client.get(path, headers={"host": host})).status_code == 401, path
+        assert (await client.post("/api/topics/a", content=b"x", headers={"host": host})).status_code in (401, 403)
 
 
 async def test_a_role_for_some_topics() -> None:
@@ -87,6 +113,7 @@ async def test_nothing_is_asked_while_nothing_is_configured() -> None:
 
 
 @pytest.mark.parametrize(("options", "status"), [(CentrifugeOptions(), 403), (CentrifugeOptions(insecure=True), 200)])
+@pytest.mark.row(55)
 async def test_by_an_address_of_the_network_nobody_may_anything_unless_told(
     options: CentrifugeOptions, status: int
 ) -> None:
