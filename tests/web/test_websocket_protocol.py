@@ -284,7 +284,9 @@ async def test_a_small_message_that_unpacks_to_a_huge_one() -> None:
     try:
         it.wire.send(data)
         await until(lambda: it.wire.close is not None, "the close")
-        assert tracemalloc.get_traced_memory()[1] < 8 * 65_536
+        assert tracemalloc.get_traced_memory()[1] < 4 * 65_536, (
+            "182 KB were seen: the data, its copy in the parser, the limit"
+        )
     finally:
         tracemalloc.stop()
     assert it.messages == []
