@@ -23,6 +23,14 @@ class TestRights:
         assert rights.may_publish("a") == publish
         assert (rights.may_look, rights.may_change) == (look, change)
 
+    @pytest.mark.parametrize("channel", ["$recorder/#", "$recorder/devices/boiler-1", "$recorder"])
+    def test_raw_frames_are_for_operators(self, channel: str) -> None:
+        """They hold what devices show to be let in; the recorder's routes are for operators, too."""
+        assert not Rights("reader").may_read(channel)
+        assert Rights("operator").may_read(channel)
+        assert Rights("reader", ("$recorder/#",)).may_read(channel)
+        assert Rights("reader").may_read("$recorders/a")
+
     @pytest.mark.parametrize(
         ("channel", "is_reached"),
         [("fleet/a", True), ("fleet/#", True), ("fleet/+/x", True), ("news:x", True), ("news", False), ("#", False)],

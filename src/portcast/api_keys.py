@@ -39,6 +39,10 @@ _DIGEST = re.compile(r"sha256:[0-9a-fA-F]{64}")
 _VARIABLE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*")
 
 
+RECORDER_LEVEL = "$recorder"
+"""First level of the topics that show raw frames of devices."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rights:
     """What a role gives.
@@ -52,7 +56,12 @@ class Rights:
     topics: tuple[str, ...] = ()
 
     def may_read(self, channel: str) -> bool:
-        """Return True if the role is enough to follow a topic or wildcard and to read its history."""
+        """Return True if the role is enough to follow a topic or wildcard and to read its history.
+
+        What the flight recorder publishes is for operators, as its routes are, unless ``topics`` names it.
+        """
+        if not self.topics and channel.partition("/")[0] == RECORDER_LEVEL:
+            return self.may_change
         return self.role != "client" and self._reaches(channel)
 
     def may_publish(self, topic: str) -> bool:
