@@ -25,6 +25,8 @@ from conformance import NotThere, _run, _uv
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache" / "audits"
 WANTED = ROOT / "tests" / "audits" / "requirements.txt"
+SSLYZE = ROOT / ".cache" / "sslyze"
+SSLYZE_WANTED = ROOT / "tests" / "audits" / "sslyze.txt"
 BIN = Path(sys.executable).parent
 LIMIT_S = 150
 KEY = "operator-key-of-the-audit"
@@ -62,14 +64,28 @@ def install() -> None:
     Raises:
         NotThere: a package index could not be reached.
     """
-    done = CACHE / "installed.txt"
-    wanted = WANTED.read_text("utf-8")
+    _install(CACHE, WANTED)
+
+
+def install_sslyze() -> Path:
+    """Install sslyze unless that has happened, and return its program; for `make hostile`.
+
+    Raises:
+        NotThere: a package index could not be reached.
+    """
+    _install(SSLYZE, SSLYZE_WANTED)
+    return SSLYZE / "venv" / "bin" / "sslyze"
+
+
+def _install(folder: Path, requirements: Path) -> None:
+    done = folder / "installed.txt"
+    wanted = requirements.read_text("utf-8")
     if done.exists() and done.read_text("utf-8") == wanted:
         return
-    CACHE.mkdir(parents=True, exist_ok=True)
-    python = CACHE / "venv" / "bin" / "python"
-    _run([_uv(), "venv", "--quiet", "--allow-existing", "--python", sys.executable, CACHE / "venv"])
-    _run([_uv(), "pip", "install", "--quiet", "--python", python, "-r", WANTED])
+    folder.mkdir(parents=True, exist_ok=True)
+    python = folder / "venv" / "bin" / "python"
+    _run([_uv(), "venv", "--quiet", "--allow-existing", "--python", sys.executable, folder / "venv"])
+    _run([_uv(), "pip", "install", "--quiet", "--python", python, "-r", requirements])
     done.write_text(wanted, "utf-8")
 
 
@@ -161,4 +177,4 @@ def _output(command: Sequence[str | Path]) -> str:
     ).stdout
 
 
-__all__ = ["NotThere", "bandit", "install", "schemathesis"]
+__all__ = ["NotThere", "bandit", "install", "install_sslyze", "schemathesis"]

@@ -25,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
@@ -44,7 +44,9 @@ LINT_LIMIT_S = 300
 TESTS_LIMIT_S = 720
 E2E_LIMIT_S = 300
 HOSTILE_LIMIT_S = 3600
-HOSTILE_PACKAGES = ("slowhttptest", "testssl.sh")
+HOSTILE_PACKAGES = {"slowhttptest": "slowhttptest", "testssl": "testssl.sh", "nmap": "nmap"}
+PROXY_PACKAGES = {"haproxy": "haproxy", "nginx": "nginx-light"}
+"""Programs, and the packages in which Debian has them."""
 INSTALL_LIMIT_S = 240
 
 
@@ -146,7 +148,10 @@ def tests(jobs: int) -> Outcome:
         "--ignore=tests/e2e",
         "--ignore=tests/conformance",
     ]
-    return _pytest([*elsewhere, *parallel], TESTS_LIMIT_S)
+    reason = _missing(PROXY_PACKAGES, are_services=True)
+    outcome = _pytest([*elsewhere, *parallel], TESTS_LIMIT_S, {"PATH": _path()})
+    outcome.said += f"; {reason}" if reason else ""
+    return outcome
 
 
 def e2e() -> Outcome:
@@ -197,13 +202,15 @@ def audits() -> Outcome:
 
 def hostile() -> Outcome:
     """Attack tools of others; what cannot be installed is skipped by its test, with the reason."""
-    missing = [one for one in HOSTILE_PACKAGES if _find(one.removesuffix(".sh")) is None]
-    if missing and (reason := _apt_install(missing)):
-        say(f"hostile: without {', '.join(missing)}: {reason}")
-    path = os.pathsep.join([os.environ.get("PATH", ""), SYSTEM_PATH])
-    return _pytest(
-        ["-m", "hostile", "--ignore=tests/e2e", "--ignore=tests/conformance"], HOSTILE_LIMIT_S, {"PATH": path}
-    )
+    environment = {"PATH": _path()}
+    reasons = [_missing(HOSTILE_PACKAGES)]
+    try:
+        environment["HOSTILE_SSLYZE"] = str(audit_suites.install_sslyze())
+    except NotThere as error:
+        reasons.append(f"without sslyze: {error}")
+    for reason in filter(None, reasons):
+        say(f"hostile: {reason}")
+    return _pytest(["-m", "hostile", "--ignore=tests/e2e", "--ignore=tests/conformance"], HOSTILE_LIMIT_S, environment)
 
 
 def _python_sdk() -> dict[str, str]:
@@ -276,9 +283,30 @@ def _apt_install(packages: Sequence[str]) -> str:
     return ""
 
 
+def _missing(packages: Mapping[str, str], *, are_services: bool = False) -> str:
+    """Install what is missing of some programs; return what still is, and why, or nothing.
+
+    Args:
+        packages: programs, and the packages in which they are.
+        are_services: installing them starts them, where systemd runs; they are not installed there.
+    """
+    missing = [program for program in packages if _find(program) is None]
+    wanted = [packages[program] for program in missing]
+    if not missing:
+        return ""
+    if are_services and Path("/run/systemd/system").exists():
+        reason = f"apt-get install {' '.join(wanted)} would start them as services"
+    else:
+        reason = _apt_install(wanted)
+    return f"without {' and '.join(missing)}: {reason}" if reason else ""
+
+
+def _path() -> str:
+    return os.pathsep.join([os.environ.get("PATH", ""), SYSTEM_PATH])
+
+
 def _find(*names: str) -> str | None:
-    path = os.pathsep.join([os.environ.get("PATH", ""), SYSTEM_PATH])
-    return next(filter(None, (shutil.which(name, path=path) for name in names)), None)
+    return next(filter(None, (shutil.which(name, path=_path()) for name in names)), None)
 
 
 # --- the run ----------------------------------------------------------------------------------------------------------
