@@ -70,6 +70,18 @@ def said(text: str, folder: Path, level: str) -> list[str]:
             id="an open device port",
         ),
         pytest.param(
+            NO_DEVICES + '[http]\nforwarded_from = ["127.0.0.1"]',
+            [
+                "http: a stranger may read every topic, publish, command devices and close connections without a key",
+            ],
+            id="open on loopback, with a proxy in front",
+        ),
+        pytest.param(
+            PUBLIC + NO_DEVICES + '[permissions."$recorder/#"]\nsubscribe = "anyone"',
+            ["http: a stranger may follow without a key: $recorder/#"],
+            id="raw frames can be read",
+        ),
+        pytest.param(
             'listen = ["8001?allow_http=true"]',
             ["listener tcp://127.0.0.1:8001: allow_http: any web page can publish through it"],
             id="a device port for web pages",
@@ -97,6 +109,14 @@ def test_half_a_request_for_ever(tmp_path: Path) -> None:
         ('[centrifuge]\ntoken_hmac_secrets = ["short"]', "a secret is shorter than 32 bytes"),
         ('[centrifuge]\ntoken_jwks = "https://id.example/keys"', "token_audience is not set"),
         ("[http]\nrequest_timeout = 0", "request_timeout is 0"),
+        ('listen = ["8001?proxy=127.0.0.1"]', "whoever the proxies at 127.0.0.1 let through may publish on tcp/8001"),
+        ('listen = ["tcp://0.0.0.0:8001?allow=10.0.0.0/8&insecure=true"]', "everybody in 10.0.0.0/8 may publish"),
+        ('listen = ["tcp://10.0.0.1:8001?insecure=true"]', "it is plain TCP: data can be read on the way"),
+        (f'listen = ["tcp://0.0.0.0:8001?proxy=0.0.0.0/0&device_tokens={TOKEN}"]', "can make up their addresses"),
+        (
+            NO_DEVICES + KEYS + '[http]\naddress = "0.0.0.0:8000"\nforwarded_from = ["0.0.0.0/0"]',
+            "forwarded_from believes everybody",
+        ),
     ],
 )
 def test_warnings(text: str, warning: str, tmp_path: Path) -> None:
@@ -117,6 +137,68 @@ def test_with_which_limits(tmp_path: Path) -> None:
     assert "listener tcp://127.0.0.1:8001: at most 20 connections, then it waits for room" in seen
     assert "listener tcp://127.0.0.1:8002: at most 1000 connections, then it waits for room" in seen
     assert "http: bodies and messages have at most 65536 bytes" in seen
+
+
+def test_limits_of_addresses_and_connections(tmp_path: Path) -> None:
+    """All that are set, in one sentence; that one address may take everything is noted where others can connect."""
+    tokens = f"device_tokens={TOKEN}"
+    url = f"tcp://0.0.0.0:8001?max_per_address=20&connect_rate=5&message_rate=50&deny=10.0.0.0/8&{tokens}"
+    text = f'listen = ["{url}", "tcp://0.0.0.0:8002?{tokens}", "8003", "8004?proxy=127.0.0.1&{tokens}"]'
+    seen = said(text, tmp_path, "ok")
+    assert (
+        "listener tcp://0.0.0.0:8001: at most 20 connections of one address, 5 connects per second of one address, "
+        "50 frames per second of one connection" in seen
+    )
+    assert "listener tcp://0.0.0.0:8001: deny: 10.0.0.0/8" in seen
+    alone = "one address may hold all of its connections: max_per_address is not set"
+    assert [one for one in said(text, tmp_path, "note") if "one address" in one] == [
+        f"listener tcp://0.0.0.0:8002: {alone}",
+        f"listener tcp://127.0.0.1:8004: {alone}",
+    ]
+    assert "listener tcp://127.0.0.1:8003: only this machine may publish on tcp/8003" in seen
+
+
+def test_networks_that_are_everybody_limit_nobody(tmp_path: Path) -> None:
+    text = 'listen = ["tcp://0.0.0.0:8001?allow=0.0.0.0/0&insecure=true"]'
+    assert any("everybody who can reach this machine may publish" in one for one in said(text, tmp_path, "danger"))
+
+
+@pytest.mark.parametrize(
+    ("text", "level", "sentence"),
+    [
+        ("", "ok", "nothing is recorded; it can be turned on, and read, by everybody who can connect to http"),
+        (KEYS, "ok", "nothing is recorded; it can be turned on, and read, by operators"),
+        (
+            '[recorder]\non = ["device:a"]\n' + KEYS.replace("page", "root") + 'role = "operator"',
+            "note",
+            "whole frames, credentials included, of device:a are kept; they can be read by keys with the role operator "
+            "(root)",
+        ),
+        (
+            'listen = ["8001?redact=0:4"]\n[recorder]\non = ["device:a"]',
+            "note",
+            "frames, without what redact leaves out, of device:a are kept; they can be read by everybody who can "
+            "connect to http",
+        ),
+    ],
+)
+def test_who_reads_what_is_recorded(text: str, level: str, sentence: str, tmp_path: Path) -> None:
+    assert f"recorder: {sentence}" in said(text, tmp_path, level)
+
+
+def test_no_watchdog_is_noted(tmp_path: Path) -> None:
+    assert any("block_limit is 0" in one for one in said("[gateway]\nblock_limit = 0", tmp_path, "note"))
+
+
+def test_certificates_on_http(tmp_path: Path) -> None:
+    """Then who comes in is no stranger."""
+    tls = 'cert = ["server.pem"]\nclient_ca = "ca.pem"\n'
+    text = f'{NO_DEVICES}[centrifuge]\ninsecure = true\n[http]\naddress = "0.0.0.0:8000"\n{tls}'
+    assert said(text, tmp_path, "danger") == []
+    seen = said(text, tmp_path, "ok")
+    assert "http: clients show a certificate of ca.pem before anything else" in seen
+    assert any(one.startswith("http: whoever shows a certificate may read every topic") for one in seen)
+    assert said(text + 'client_cert = "optional"', tmp_path, "danger") != []
 
 
 def test_what_is_open_on_purpose_is_noted(tmp_path: Path) -> None:
@@ -154,5 +236,8 @@ def test_what_tls_takes_away(tmp_path: Path) -> None:
     ok = said(text, tmp_path, "ok")
     assert "http: it is encrypted: TLS 1.2 and up" in ok
     assert "listener tls://0.0.0.0:8443: devices show a certificate of devices-ca.pem before anything else" in ok
+    assert "listener tls://0.0.0.0:8443: it is encrypted: TLS 1.2 and up" in ok
+    noted = said(f'{text}client_cert = "optional"\ninsecure = true', tmp_path, "note")
+    assert any("client_cert is optional: who shows no certificate is let in, too" in one for one in noted)
     with pytest.raises(ConfigurationError):
         findings(f'{text}client_cert = "optional"', tmp_path)

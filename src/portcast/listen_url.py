@@ -164,9 +164,13 @@ def check_devices_reach(listeners: Sequence[ListenerConfig], *, is_insecure: boo
 
 def is_open(listener: ListenerConfig) -> bool:
     """Return True if others than this machine can connect, and its options do not ask them who they are."""
-    address, tls = listener.address, listener.tls
-    asks = bool(listener.options.device_tokens) or (bool(tls.client_ca) and tls.client_cert == "required")
-    return address.scheme == "tcp" and not address.is_loopback and not asks
+    asks = bool(listener.options.device_tokens) or asks_certificate(listener)
+    return listener.address.scheme == "tcp" and not listener.address.is_loopback and not asks
+
+
+def asks_certificate(listener: ListenerConfig) -> bool:
+    """Return True if nobody connects without a certificate."""
+    return bool(listener.tls.client_ca) and listener.tls.client_cert == "required"
 
 
 def _external(name: str) -> str:

@@ -16,16 +16,16 @@ level       means
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from starlette.requests import HTTPConnection
 
 from portcast.address import Address
-from portcast.api_keys import ALL_RIGHTS, KeyTable, digests_of
+from portcast.api_keys import ALL_RIGHTS, RECORDER_LEVEL, KeyTable, digests_of
 from portcast.centrifuge.messages import ConnectRequest, PublishRequest, SubscribeRequest
-from portcast.listen_url import ListenerConfig, is_open
+from portcast.listen_url import ListenerConfig, asks_certificate, is_open
 from portcast.permissions import PermissionTable
 from portcast.settings import Settings
 from portcast.topic_table import is_namespace
@@ -84,8 +84,14 @@ class View:
 
     @property
     def is_public(self) -> bool:
-        """True if others than this machine can reach HTTP."""
-        return not self.settings.http.is_loopback
+        """True if others than this machine can reach HTTP: by its address, or through a proxy in front."""
+        return not self.settings.http.is_loopback or bool(self.settings.http_options.forwarded_from)
+
+    @property
+    def shows_certificate(self) -> bool:
+        """True if HTTP is for those alone who show a certificate."""
+        tls = self.settings.http_tls
+        return bool(tls.client_ca) and tls.client_cert == "required"
 
 
 Check = Callable[[View], Iterable[Finding]]
@@ -117,11 +123,18 @@ def posture(settings: Settings, environment: Mapping[str, str], *, connections: 
 def http_reach(view: View) -> Iterator[Finding]:
     """Who can reach the HTTP side at all."""
     http = view.settings.http
+    tls, proxies = view.settings.http_tls, view.settings.http_options.forwarded_from
     who = "everybody on this machine" if http.is_loopback else _who(http)
     yield Finding("ok" if http.is_loopback else "note", "http", f"{who} can connect to {http.host_port}")
-    if view.settings.http_tls.is_enabled:
+    if proxies:
+        yield Finding("note", "http", f"so can whoever the proxies at {', '.join(proxies)} let through")
+        if _is_everybody(proxies) and not http.is_loopback:
+            yield Finding("warning", "http", "forwarded_from believes everybody: a client's address can be made up")
+    if view.shows_certificate:
+        yield Finding("ok", "http", f"clients show a certificate of {tls.client_ca} before anything else")
+    if tls.is_enabled:
         yield Finding("ok", "http", "it is encrypted: TLS 1.2 and up")
-    elif view.is_public:
+    elif not http.is_loopback:
         yield Finding(
             "warning",
             "http",
@@ -137,6 +150,8 @@ def http_stranger(view: View) -> Iterator[Finding]:
         return
     bad: Level = "danger" if view.is_public else "ok"
     who = "a stranger" if view.is_public else "everybody on this machine"
+    if view.shows_certificate:
+        bad, who = "ok", "whoever shows a certificate"
     if caller.rights.may_change:
         yield Finding(
             bad, "http", f"{who} may read every topic, publish, command devices and close connections without a key"
@@ -145,7 +160,7 @@ def http_stranger(view: View) -> Iterator[Finding]:
     reads = [one for one in _channels(view) if isinstance(view.rules.subscribe(caller, _subscribe(one)), Grant)]
     writes = [one for one in _channels(view) if view.rules.publish(caller, PublishRequest(one), False) is None]
     if reads:
-        level: Level = bad if "#" in reads else "note"
+        level: Level = bad if "#" in reads or any(one.startswith(RECORDER_LEVEL) for one in reads) else "note"
         yield Finding(level, "http", f"{who} may follow without a key: {', '.join(reads)}")
     if writes:
         yield Finding(bad, "http", f"{who} may publish without a key: {', '.join(writes)}")
@@ -176,7 +191,7 @@ def http_tokens(view: View) -> Iterator[Finding]:
 def http_pages(view: View) -> Iterator[Finding]:
     """What web pages may do in the browsers of users."""
     options = view.settings.http_options
-    rule = HostRule(options.allowed_hosts, is_loopback=not view.is_public)
+    rule = HostRule(options.allowed_hosts, is_loopback=view.settings.http.is_loopback)
     may_all = view.stranger is not None and view.stranger.rights.may_change
     if may_all and not view.is_public and not rule.is_active:
         yield Finding(
@@ -204,19 +219,33 @@ def http_deadlines(view: View) -> Iterator[Finding]:
 def device_reach(view: View) -> Iterator[Finding]:
     """Who may publish through a device port."""
     for one in view.settings.listeners:
-        subject = f"listener {one.address}"
-        if is_open(one):
-            level: Level = "warning" if _is_private(one.address) else "danger"
-            yield Finding(level, subject, f"{_who(one.address)} may publish on {one.topic} without showing who it is")
-        elif one.options.device_tokens:
-            many = len(one.options.device_tokens)
-            yield Finding("ok", subject, f"devices show one of {many} tokens before anything they send counts")
-            if not (one.address.is_loopback or one.tls.is_enabled):
-                yield Finding("warning", subject, "it is plain TCP: tokens and data can be read on the way")
-        elif one.tls.client_ca and one.tls.client_cert == "required":
-            yield Finding("ok", subject, f"devices show a certificate of {one.tls.client_ca} before anything else")
+        subject, options, tls = f"listener {one.address}", one.options, one.tls
+        who = _who_connects(one)
+        if options.device_tokens:
+            yield Finding("ok", subject, f"{_tokens(len(options.device_tokens))} before anything they send counts")
+        elif asks_certificate(one):
+            yield Finding("ok", subject, f"devices show a certificate of {tls.client_ca} before anything else")
+        elif who:
+            few = _is_private(one.address) or options.proxy or _is_some(options.allow)
+            sentence = f"{who} may publish on {one.topic} without showing who it is"
+            yield Finding("warning" if few else "danger", subject, sentence)
         else:
             yield Finding("ok", subject, f"only this machine may publish on {one.topic}")
+        if tls.client_ca and tls.client_cert == "optional":
+            yield Finding("note", subject, "client_cert is optional: who shows no certificate is let in, too")
+
+
+def device_way(view: View) -> Iterator[Finding]:
+    """What can be read or made up on the way to a device port."""
+    for one in view.settings.listeners:
+        subject, address = f"listener {one.address}", one.address
+        if one.tls.is_enabled:
+            yield Finding("ok", subject, "it is encrypted: TLS 1.2 and up")
+        elif not address.is_loopback:
+            what = "tokens and data" if one.options.device_tokens else "data"
+            yield Finding("warning", subject, f"it is plain TCP: {what} can be read on the way")
+        if _is_everybody(one.options.proxy) and not address.is_loopback:
+            yield Finding("warning", subject, "proxy takes headers from everybody: devices can make up their addresses")
 
 
 def device_pages(view: View) -> Iterator[Finding]:
@@ -239,14 +268,24 @@ def device_deadlines(view: View) -> Iterator[Finding]:
 
 
 def device_limits(view: View) -> Iterator[Finding]:
-    """How many connections there may be."""
+    """How many connections there may be, whose, and what each may send."""
     for one in view.settings.listeners:
-        most = one.options.max_connections or view.connections
-        yield Finding(
-            "ok",
-            f"listener {one.address}",
-            f"at most {min(most, view.connections)} connections, then it waits for room",
-        )
+        subject, options = f"listener {one.address}", one.options
+        most = min(options.max_connections or view.connections, view.connections)
+        yield Finding("ok", subject, f"at most {most} connections, then it waits for room")
+        limits = {
+            "connections of one address": options.max_per_address,
+            "connects per second of one address": options.connect_rate,
+            "frames per second of one connection": options.message_rate,
+            "bytes per second of one connection": options.rate_bytes,
+        }
+        if those := [f"{most:g} {what}" for what, most in limits.items() if most]:
+            yield Finding("ok", subject, f"at most {', '.join(those)}")
+        for name in ("allow", "deny"):
+            if networks := getattr(options, name):
+                yield Finding("ok", subject, f"{name}: {', '.join(networks)}")
+        if _who_connects(one) and not (options.max_per_address or _is_some(options.allow)):
+            yield Finding("note", subject, "one address may hold all of its connections: max_per_address is not set")
 
 
 # The process
@@ -258,6 +297,28 @@ def logs(view: View) -> Iterator[Finding]:
         yield Finding("warning", "log", "at level debug the log holds parts of what devices send")
 
 
+def recorder(view: View) -> Iterator[Finding]:
+    """Whose raw frames are kept, and who may read them."""
+    settings = view.settings
+    operators = [name for name, key in settings.keys.items() if key.role == "operator" and not key.topics]
+    who = f"keys with the role operator ({', '.join(operators)})" if operators else "operators"
+    if view.stranger is not None and view.stranger.rights.may_change:
+        who = "everybody who can connect to http"
+    rules = settings.recorder.on
+    if not rules:
+        yield Finding("ok", "recorder", f"nothing is recorded; it can be turned on, and read, by {who}")
+        return
+    cut = all(one.options.redact for one in settings.listeners)
+    what = "frames, without what redact leaves out," if cut else "whole frames, credentials included,"
+    yield Finding("note", "recorder", f"{what} of {', '.join(rules)} are kept; they can be read by {who}")
+
+
+def watchdog(view: View) -> Iterator[Finding]:
+    """Whether a blocked loop is noticed."""
+    if not view.settings.gateway.block_limit_s:
+        yield Finding("note", "process", "block_limit is 0: nobody notices what blocks the event loop")
+
+
 CHECKS: tuple[Check, ...] = (
     http_reach,
     http_stranger,
@@ -266,9 +327,12 @@ CHECKS: tuple[Check, ...] = (
     http_pages,
     http_deadlines,
     device_reach,
+    device_way,
     device_pages,
     device_deadlines,
     device_limits,
+    recorder,
+    watchdog,
     logs,
 )
 """In the order in which they are shown."""
@@ -287,6 +351,31 @@ def _is_private(address: Address) -> bool:
     except ValueError:
         return False
     return found.is_private and not found.is_unspecified
+
+
+def _who_connects(listener: ListenerConfig) -> str:
+    """Return who besides this machine can connect to a device port; empty if nobody can."""
+    address, options = listener.address, listener.options
+    if options.proxy:
+        return f"whoever the proxies at {', '.join(options.proxy)} let through"
+    if address.scheme == "unix" or address.is_loopback:
+        return ""
+    if _is_some(options.allow):
+        return f"everybody in {', '.join(options.allow)}"
+    return _who(address)
+
+
+def _tokens(number: int) -> str:
+    return "devices show a token" if number == 1 else f"devices show one of {number} tokens"
+
+
+def _is_some(networks: Sequence[str]) -> bool:
+    """Return True if networks are named, and they are not everybody."""
+    return bool(networks) and not _is_everybody(networks)
+
+
+def _is_everybody(networks: Sequence[str]) -> bool:
+    return any(one.endswith("/0") for one in networks)
 
 
 def _channels(view: View) -> list[str]:

@@ -15,9 +15,10 @@ import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from itertools import count
 from pathlib import Path
+from random import SystemRandom
 from typing import Any
 
 import httpx
@@ -27,7 +28,6 @@ from websockets.sync.client import ClientConnection, connect
 
 from cli.processes import Running, run, running, wait_until
 from gateway_serving import is_open
-from runtime_kit import free_port
 from tls_kit import Authority
 
 ROOT = Path(__file__).parents[2]
@@ -67,7 +67,7 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.devices = count(1)
-        self.ports = {name: free_port() for name in (*PORTS.values(), "haproxy", "nginx")}
+        self.ports = {name: quiet_port() for name in (*PORTS.values(), "haproxy", "nginx")}
         for name in ("etc/portcast", "etc/haproxy", "etc/nginx/sites-available", "var/lib/portcast"):
             (folder / name).mkdir(parents=True)
         self.authority = Authority(folder)
@@ -87,6 +87,8 @@ class World:
         """Return a file of the page with the paths and ports of this folder."""
         for number, name in (PORTS | {"443": web}).items():
             text = re.sub(rf"(?<=[: ]){number}\b", str(self.ports[name]), text)
+        # Only on this machine, and so that a port is free if it is free there.
+        text = text.replace("bind :", "bind 127.0.0.1:").replace("listen ", "listen 127.0.0.1:")
         return re.sub(r"(?<=[\s\"])/(etc|var)/", rf"{self.folder}/\1/", text)
 
     def moved_back(self, text: str) -> str:
@@ -128,12 +130,22 @@ class World:
         return self.authority.client(certificate).wrap_socket(sock, server_hostname="gate.example")
 
 
+def quiet_port() -> int:
+    """Return a free port that no client is given by the system until the proxy has bound it, unlike `free_port`."""
+    while True:
+        port = SystemRandom().randrange(20_000, 32_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+
+
 @contextmanager
-def program(*command: str, log: Path) -> Iterator[None]:
-    """Run a proxy for the time of a block."""
+def program(*command: str, port: int, log: Path) -> Iterator[None]:
+    """Run a proxy for the time of a block, once it listens."""
     with log.open("wb") as file:
         process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
         try:
+            wait_until(lambda: is_open(port) or process.poll() is not None, command[0])
+            assert process.poll() is None, log.read_text()
             yield
         finally:
             process.send_signal(signal.SIGTERM)
@@ -152,16 +164,16 @@ def proxies(world: World) -> Iterator[None]:
             own = world.folder / "global.cfg"
             own.write_text("global\n    log stderr format raw local0\n", "utf-8")
             files = ["-f", str(own), "-f", str(world.folder / "etc/haproxy/haproxy.cfg")]
-            stack.enter_context(program(HAPROXY, "-db", *files, log=world.folder / "haproxy.log"))
-            wait_until(lambda: is_open(world.ports["haproxy"]), (world.folder / "haproxy.log").read_text())
+            stack.enter_context(
+                program(HAPROXY, "-db", *files, port=world.ports["haproxy"], log=world.folder / "haproxy.log")
+            )
         if NGINX:
             around = world.folder / "nginx.conf"
             user = "user root;" if os.geteuid() == 0 else ""
             site = world.folder / "etc/nginx/sites-available/portcast"
             around.write_text(NGINX_AROUND.format(folder=world.folder, user=user, site=site), "utf-8")
             command = [NGINX, "-p", str(world.folder), "-c", str(around), "-e", str(world.folder / "nginx.log")]
-            stack.enter_context(program(*command, log=world.folder / "nginx.out"))
-            wait_until(lambda: is_open(world.ports["nginx"]), (world.folder / "nginx.out").read_text())
+            stack.enter_context(program(*command, port=world.ports["nginx"], log=world.folder / "nginx.out"))
         yield
 
 

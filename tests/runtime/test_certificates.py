@@ -45,6 +45,17 @@ def shown(certificates: Certificates, authority: Authority, name: str = "gate.ex
     return str(found["serialNumber"])
 
 
+def test_only_strong_ciphers(authority: Authority) -> None:
+    """RFC 9325 §4.2: forward secrecy and authenticated encryption; no compression, no renegotiation."""
+    context = Certificates(authority.options(), "owner", Events()).context_for("")
+    names = {one["name"] for one in context.get_ciphers() if one["protocol"] == "TLSv1.2"}
+    assert names
+    assert all(name.startswith("ECDHE-") and ("GCM" in name or "POLY1305" in name) for name in names)
+    assert context.minimum_version == ssl.TLSVersion.TLSv1_2
+    assert context.options & ssl.OP_NO_COMPRESSION
+    assert context.options & ssl.OP_NO_RENEGOTIATION
+
+
 class TestNames:
     def test_the_certificate_follows_the_name(self, authority: Authority) -> None:
         """The first is for everybody else; a wildcard stands for one label."""
