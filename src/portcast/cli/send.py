@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -13,9 +14,9 @@ from typing import BinaryIO
 
 import click
 
+from portcast.cli.device_tls import behind_tls, device_target, tls_options, tls_problem
 from portcast.cli.numbers import FiniteRange
-from portcast.cli.summary import connectable
-from portcast.config import Address, parse_address
+from portcast.config import Address
 from portcast.errors import PortcastError
 from portcast.observability import escape
 from portcast.settings import DEVICE_TOKEN_VARIABLE
@@ -26,6 +27,16 @@ GOODBYE_S = 10.0
 """How long to wait, after the last byte, for the gateway to have read everything and to close its side."""
 
 
+device_token_option = click.option(
+    "--token",
+    default="",
+    envvar=DEVICE_TOKEN_VARIABLE,
+    show_envvar=True,
+    metavar="TOKEN",
+    help="Sent as a first line, for a listener with device_tokens.",
+)
+
+
 @click.command(
     short_help="Send standard input to a listener.",
     epilog="""
@@ -33,7 +44,8 @@ GOODBYE_S = 10.0
 Examples:
   echo hello | portcast send 8001
   portcast send 8001 --rate 10 < readings.log
-  tail -f app.log | portcast send unix:///run/portcast.sock""",
+  tail -f app.log | portcast send unix:///run/portcast.sock
+  portcast send tls://gate.example:8443 --ca devices-ca.pem < readings.log""",
 )
 @click.argument("address", metavar="ADDRESS")
 @click.option(
@@ -42,33 +54,33 @@ Examples:
     metavar="N",
     help="Send N lines a second. Without it, bytes go out as they come and as fast as the gateway takes them.",
 )
-@click.option(
-    "--token",
-    default="",
-    envvar=DEVICE_TOKEN_VARIABLE,
-    show_envvar=True,
-    metavar="TOKEN",
-    help="Sent as a first line, for a listener with device_tokens.",
-)
-def send(address: str, rate: float | None, token: str) -> int:
+@device_token_option
+@tls_options
+def send(
+    address: str, rate: float | None, token: str, ca: str | None, cert: str | None, key: str | None, is_tls: bool
+) -> int:
     """Send standard input to the listener at ADDRESS and print what comes back.
 
-    ADDRESS is a port, HOST:PORT, tcp://HOST:PORT or unix:///PATH. The bytes are sent as they are, so any protocol will
-    do. The command ends when the input has ended and the gateway has taken everything.
+    ADDRESS is a port, HOST:PORT, tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH. The bytes are sent as they are, so
+    any protocol will do. The command ends when the input has ended and the gateway has taken everything.
     """
-    target = connectable(parse_address(address))
+    target, tls = device_target(address, ca=ca, cert=cert, key=key, is_tls=is_tls)
     source = sys.stdin.buffer
     chunks: Iterable[bytes] = _paced(source, rate) if rate else _chunks(source)
     if token:
         chunks = chain([f"{token}\n".encode()], chunks)
-    with connect_to(target) as connection:
+    with connect_to(target, tls) as connection:
         sent, seconds = _transfer(target, connection, chunks)
     click.echo(f"portcast send: {sent} bytes in {seconds:.1f} s", err=True)
     return 0
 
 
-def connect_to(address: Address) -> socket.socket:
+def connect_to(address: Address, tls: ssl.SSLContext | None = None) -> socket.socket:
     """Return a connected, blocking socket.
+
+    Args:
+        address: of a listener.
+        tls: to speak TLS with; None: do not.
 
     Raises:
         PortcastError: nobody answers; the message says what to do.
@@ -84,10 +96,23 @@ def connect_to(address: Address) -> socket.socket:
             except OSError:
                 connection.close()
                 raise
+        if tls is not None:
+            connection = _with_tls(connection, tls, address)
     except OSError as error:
         raise PortcastError(f"{address}: {connect_problem(error)}") from error
     connection.settimeout(None)
     return connection
+
+
+def _with_tls(connection: socket.socket, tls: ssl.SSLContext, address: Address) -> socket.socket:
+    try:
+        return behind_tls(connection, tls, address.host)
+    except TimeoutError as error:
+        connection.close()
+        raise PortcastError(f"{address}: it does not answer to TLS; is the listener one with a certificate?") from error
+    except BaseException:
+        connection.close()
+        raise
 
 
 def connect_problem(error: OSError) -> str:
@@ -96,6 +121,8 @@ def connect_problem(error: OSError) -> str:
         return "nothing listens there; is `portcast serve` running?"
     if isinstance(error, TimeoutError):
         return "it does not answer"
+    if isinstance(error, ssl.SSLError):
+        return tls_problem(error)
     return escape(error.strerror or str(error)).lower()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,11 +12,11 @@ from dataclasses import dataclass
 import click
 
 from portcast.cli.backoff import Backoff
+from portcast.cli.device_tls import device_target, tls_options
 from portcast.cli.fleet import Thermometer
 from portcast.cli.numbers import FiniteRange
-from portcast.cli.send import connect_problem
-from portcast.cli.summary import connectable
-from portcast.config import MOST_SECONDS, Address, parse_address
+from portcast.cli.send import connect_problem, device_token_option
+from portcast.config import MOST_SECONDS, Address
 from portcast.errors import PortcastError
 
 TICK_S = 0.01
@@ -32,6 +33,7 @@ GOODBYE_S = 1.0
 Examples:
   portcast simulate
   portcast simulate 8002 --devices 20 --rate 5
+  portcast simulate tls://gate.example:8443 --ca ca.pem --token TOKEN
   portcast simulate --duration 10 --seed 7""",
 )
 @click.argument("address", metavar="[ADDRESS]", default="8001")
@@ -53,14 +55,27 @@ Examples:
     metavar="SECONDS",
     help="Stop after so long. Without it, go on until Ctrl-C.",
 )
-def simulate(address: str, devices: int, rate: float, seed: int, duration: float | None) -> int:
+@device_token_option
+@tls_options
+def simulate(
+    address: str,
+    devices: int,
+    rate: float,
+    seed: int,
+    duration: float | None,
+    token: str,
+    ca: str | None,
+    cert: str | None,
+    key: str | None,
+    is_tls: bool,
+) -> int:
     """Play a small fleet of thermometers into the listener at ADDRESS (port 8001 unless given).
 
     Each device has a connection of its own and sends lines such as {"sensor":"boiler-1","celsius":81.2}. Devices
     connect again when the gateway goes away. The exit status is 1 if not a single reading could be sent.
     """
-    target = connectable(parse_address(address))
-    fleet = Fleet(target, [Thermometer(number, seed) for number in range(devices)], rate)
+    target, tls = device_target(address, ca=ca, cert=cert, key=key, is_tls=is_tls)
+    fleet = Fleet(target, [Thermometer(number, seed) for number in range(devices)], rate, token=token, tls=tls)
     _say(f"{devices} devices, {rate:g} readings/s each, to {target}")
     with suppress(KeyboardInterrupt):
         asyncio.run(fleet.run(duration))
@@ -92,7 +107,14 @@ class Fleet:
     """Devices that send at their own pace, each in a task."""
 
     def __init__(
-        self, target: Address, devices: list[Thermometer], rate: float, say: Callable[[str], None] | None = None
+        self,
+        target: Address,
+        devices: list[Thermometer],
+        rate: float,
+        say: Callable[[str], None] | None = None,
+        *,
+        token: str = "",
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         """Prepare a fleet.
 
@@ -101,7 +123,11 @@ class Fleet:
             devices: at least one.
             rate: readings per second of each device.
             say: takes sentences for the user; standard error if None.
+            token: sent by each device as its first line; empty: nothing is.
+            tls: to speak TLS with; None: do not.
         """
+        self._hello = f"{token}\n".encode() if token else b""
+        self._tls = tls
         self.counts = Counts()
         self._target = target
         self._devices = devices
@@ -132,7 +158,8 @@ class Fleet:
 
     async def _play_once(self, device: Thermometer, backoff: Backoff) -> None:
         """Connect and send until the gateway closes; whatever it sends is thrown away."""
-        reader, writer = await _open(self._target)
+        reader, writer = await _open(self._target, self._tls)
+        writer.write(self._hello)
         self.counts.connects += 1
         self.counts.connected += 1
         if self._is_away:
@@ -184,11 +211,11 @@ class Fleet:
             self._say(f"{counts.connected} of {len(self._devices)} connected, {before} readings, {pace:.1f}/s")
 
 
-async def _open(target: Address) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def _open(target: Address, tls: ssl.SSLContext | None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     async with asyncio.timeout(10):
         if target.scheme == "unix":
             return await asyncio.open_unix_connection(target.path)
-        return await asyncio.open_connection(target.host, target.port)
+        return await asyncio.open_connection(target.host, target.port, ssl=tls)
 
 
 async def _read_to_the_end(reader: asyncio.StreamReader) -> None:
