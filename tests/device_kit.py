@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from gateway_serving import running
 from portcast import Connection, DeviceOptions, DeviceSettings, Gateway
 from portcast.events import ConnectionClosed, Event, FrameRejected, HandlerFailed
+from portcast.runtime import Surroundings, surroundings
 from runtime_kit import Device as Socket
 from runtime_kit import eventually
 
@@ -99,14 +100,15 @@ async def fleet(settings: DeviceSettings | None = None, **options: Any) -> Async
 
     Args:
         settings: of all devices.
-        **options: of `listen`, and of `DeviceOptions`; ``work`` is awaited by the handler and gives its result.
+        **options: of `listen`, and of `DeviceOptions`; ``work`` is awaited by the handler and gives its result, and the
+            first command of each device has the number ``first_number``, 1.
     """
     own = {name: options.pop(name) for name in ("takeover", "unknown") if name in options}
     settings = settings or DeviceSettings(DeviceOptions(**own))
     events: list[Event] = []
     seen: list[tuple[str | None, dict[str, Any]]] = []
     gateway = Gateway(devices=settings, on_event=events.append)
-    work = options.pop("work", None)
+    work, first_number = options.pop("work", None), options.pop("first_number", 1)
     options = {"identify": id_of, **options}
 
     @gateway.listen(LOCAL, **options)
@@ -114,10 +116,18 @@ async def fleet(settings: DeviceSettings | None = None, **options: Any) -> Async
         seen.append((connection.device.id if connection.device is not None else None, message))
         return await work(message, connection) if work is not None else None
 
-    async with running(gateway) as app:
+    token = surroundings.set(Surroundings(first_number=lambda: first_number))
+    try:
+        start = running(gateway)
+        app = await start.__aenter__()
+    finally:
+        surroundings.reset(token)
+    try:
         it = Fleet(gateway, app, events, seen)
         try:
             yield it
         finally:
             for device in it.sockets:
                 device.close()
+    finally:
+        await start.__aexit__(None, None, None)

@@ -14,10 +14,12 @@ import json
 import os
 import random
 from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 
 from portcast import CommandFailed, CommandOptions, CommandQueueFull, DeviceSettings, Gateway, by_field
+from portcast.devices import CommandState
 from portcast.testing import ManualClock, TestDevice, in_memory
 
 pytestmark = pytest.mark.anyio
@@ -36,6 +38,7 @@ class Tracker:
         self.link: TestDevice | None = None
         self._links: list[TestDevice] = []
         self._later: list[bytes] = []
+        self._turns_away = 0
 
     def connect(self) -> None:
         self.link = TestDevice(self.ledger.gateway)
@@ -44,6 +47,9 @@ class Tracker:
 
     def act(self) -> None:
         chance = self.ledger.chance
+        if self._turns_away > 0:  # what is asked meanwhile is queued
+            self._turns_away -= 1
+            return
         if self.link is None or chance.random() < 0.01:  # the second: anew, while the old one is still there
             if self.link is None or self.link._line().is_lost or chance.random() < 0.5:
                 self.connect()
@@ -61,6 +67,7 @@ class Tracker:
             self.link.send_nowait(data[: len(data) // 2])  # in the midst of a frame
             line.break_off()
             self.link = None
+            self._turns_away = chance.randrange(4)
         elif data:
             self.link.send_nowait(data, split=chance.randrange(1 << 30))
 
@@ -110,6 +117,8 @@ class Ledger:
         self.outcomes: dict[int, str] = {}
         self.written: Counter[int] = Counter()
         self.idempotent: set[int] = set()
+        self.cancelled: list[int] = []
+        self.ends: Counter[str] = Counter()
         self.tasks: dict[int, asyncio.Task[None]] = {}
 
         @self.gateway.listen(
@@ -120,9 +129,24 @@ class Ledger:
         )
         async def on_message(message: dict[str, object]) -> None: ...
 
+    def watch(self) -> None:
+        """Note the ends that are published, and what was cancelled."""
+        commands = self.gateway.node.devices.commands
+        publish = commands._publish
+
+        def note(topic: str, payloads: Sequence[bytes]) -> object:
+            for change in map(json.loads, payloads):
+                if change["is_end"]:
+                    self.ends[change["id"]] += 1
+                if change["state"] == "cancelled":
+                    self.cancelled.append(change["command"])
+            return publish(topic, payloads)
+
+        commands._publish = note
+
     def submit(self, number: int) -> None:
         self.tasks[number] = asyncio.ensure_future(self._ask(number))
-        if self.chance.random() < 0.05:
+        if self.chance.random() < 0.2:
             victim = self.tasks.get(self.chance.randint(max(1, number - 40), number))
             if victim is not None:
                 victim.cancel()
@@ -164,6 +188,7 @@ async def test_each_command_has_one_outcome_and_is_written_once() -> None:
     """Whatever devices, networks and callers do."""
     ledger, clock = Ledger(SEED), ManualClock()
     async with in_memory(ledger.gateway, clock=clock):
+        ledger.watch()
         number = 0
         while number < COMMANDS:
             for _ in range(25):
@@ -180,16 +205,19 @@ async def test_each_command_has_one_outcome_and_is_written_once() -> None:
         # A task that is cancelled before its first step never runs; nothing was asked then.
         cancelled_early = sum(task.cancelled() for task in ledger.tasks.values())
         assert len(ledger.outcomes) + cancelled_early == number, f"without an outcome, PORTCAST_SEED={SEED}"
+        assert set(ledger.ends.values()) == {1}, f"an end came twice, PORTCAST_SEED={SEED}"
         commands = ledger.gateway.node.devices.commands.statistics()
     for tracker in ledger.trackers:
         tracker.read_the_rest()
     doubled = [one for one, times in ledger.written.items() if times > 1 and one not in ledger.idempotent]
     assert doubled == [], f"written twice, PORTCAST_SEED={SEED}"
-    assert commands.submitted == sum(commands.ended.values()), f"PORTCAST_SEED={SEED}"
+    assert not [one for one in ledger.cancelled if ledger.written[one]], f"cancelled, and written, PORTCAST_SEED={SEED}"
+    assert commands.submitted == len(ledger.ends) == sum(commands.ended.values()), f"PORTCAST_SEED={SEED}"
     outcomes = Counter(ledger.outcomes.values())
     assert outcomes.keys() >= {
         "answered", "refused", "timed_out", "unknown", "expired", "displaced", "full", "left", "sent: delivered"
     }  # fmt: skip
+    assert commands.ended[CommandState.CANCELLED] > 0
     assert min(commands.late, commands.doubled, commands.foreign, commands.rewritten) > 0
     for one, outcome in ledger.outcomes.items():
         if outcome in ("expired", "displaced", "full", "sent: expired"):

@@ -10,6 +10,7 @@ import pytest
 from device_kit import fleet, history, line, say
 from manual_clock import ManualClock
 from portcast import (
+    CommandFailed,
     CommandOptions,
     CommandQueueFull,
     ConfigurationError,
@@ -64,7 +65,12 @@ class Desk:
         self.events = Events()
         settings = DeviceSettings(commands=CommandOptions(**options), known={"a": {}, "b": {}})
         self.directory = make_directory(
-            settings, self.clock, publish=self._publish, unix_time=lambda at: at, emit=self.events
+            settings,
+            self.clock,
+            publish=self._publish,
+            unix_time=lambda at: at,
+            emit=self.events,
+            first_number=lambda: 1,
         )
         self.commands: DeviceCommands = self.directory.commands
         self.commands.speak(PROTOCOL)
@@ -391,3 +397,25 @@ async def test_commands_under_cuts_end_once_each() -> None:
 
 async def _more(ends: list[str], number: int) -> None:
     await eventually(lambda: len(ends) >= number)
+
+
+@pytest.mark.anyio
+async def test_an_answer_from_before_a_restart_is_nobodys() -> None:
+    """The numbers of the new process begin elsewhere, so it ends no command of it."""
+    asks: dict[str, Any] = {"replies": REPLIES, "write": lambda value, number: f"{number} {value}".encode()}
+    async with fleet(first_number=100, **asks) as before:
+        device = await before.connect({"id": "a"})
+        await before.heard(1)
+        lost = asyncio.ensure_future(before.gateway.device("a").request("boot"))
+        assert await line(device) == b"100 boot"
+    with pytest.raises(CommandFailed, match="unknown"):
+        await lost
+    async with fleet(first_number=7, **asks) as after:
+        device = await after.connect({"id": "a"})
+        await after.heard(1)
+        asked = asyncio.ensure_future(after.gateway.device("a").request("status"))
+        assert await line(device) == b"7 status"
+        await say(device, {"id": "a", "re": 100, "v": "booted"}, {"id": "a", "re": 7, "v": "fine"})
+        assert await asked == {"id": "a", "re": 7, "v": "fine"}
+        assert after.seen[-1] == ("a", {"id": "a", "re": 100, "v": "booted"})
+        assert after.gateway.node.devices.commands.statistics().foreign == 1

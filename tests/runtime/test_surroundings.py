@@ -9,7 +9,7 @@ from manual_clock import ManualClock
 from portcast import Gateway
 from portcast.address import Address
 from portcast.runtime import Surroundings, surroundings
-from portcast.runtime.surroundings import as_declared
+from portcast.runtime.surroundings import anywhere, as_declared
 from runtime_kit import free_port
 
 pytestmark = pytest.mark.anyio
@@ -28,6 +28,14 @@ async def test_outside_of_tests_it_is_the_loop_and_the_declared_address() -> Non
     address = Address("tcp", host="127.0.0.1", port=1)
     assert as_declared(address) is address
     assert Surroundings().clock is None
+
+
+def test_numbers_of_commands_begin_anywhere() -> None:
+    """Each time elsewhere: a device may still answer what was asked before this process."""
+    numbers = {anywhere() for _ in range(100)}
+    assert len(numbers) > 90
+    assert all(1 <= one < 1 << 31 for one in numbers)
+    assert Surroundings().first_number is anywhere
 
 
 async def test_a_gateway_takes_what_its_start_finds() -> None:

@@ -48,6 +48,7 @@ class DeviceCommands:
         publish: Publish,
         unix_time: Callable[[float], float],
         emit: Emit,
+        first_number: Callable[[], int],
     ) -> None:
         """Make it without commands.
 
@@ -57,6 +58,7 @@ class DeviceCommands:
             publish: publishes on a topic.
             unix_time: turns monotonic seconds into Unix seconds.
             emit: takes what happens.
+            first_number: see `portcast.runtime.surroundings.Surroundings`.
         """
         self.options = options
         self.unix_time = unix_time
@@ -64,8 +66,10 @@ class DeviceCommands:
         self._clock = clock
         self._publish = publish
         self._emit = emit
+        self._first_number = first_number
         self._in_reach: dict[DeviceId, Device] = {}
         self._protocols: list[DeviceProtocol] = []
+        # Of the next command, for devices that were asked something.
         self._numbers: dict[DeviceId, int] = {}
         self._waiters: dict[CommandId, list[asyncio.Future[Change]]] = {}
         # Steps that wait for the one at hand.
@@ -153,9 +157,9 @@ class DeviceCommands:
             is_answered = replies is not None
         correlation: Hashable = None
         if replies is not None:
-            number = self._numbers.get(device.id, 0) + 1
+            number = self._numbers.get(device.id) or self._first_number()
             correlation = replies.correlate(submission.value, number)
-            self._numbers[device.id] = number
+            self._numbers[device.id] = number + 1
         elif is_answered:
             raise ConfigurationError(
                 "request", "the listener does not say how answers are recognised", "add replies= to it, or use send"

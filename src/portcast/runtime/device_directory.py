@@ -285,7 +285,10 @@ def make_directory(
     publish: Publish,
     unix_time: Callable[[float], float],
     emit: Emit,
+    first_number: Callable[[], int],
 ) -> DeviceDirectory:
     """Return the directory of a node, with its commands; otherwise as `DeviceDirectory`."""
-    commands = DeviceCommands(settings.commands, clock=clock, publish=publish, unix_time=unix_time, emit=emit)
+    commands = DeviceCommands(
+        settings.commands, clock=clock, publish=publish, unix_time=unix_time, emit=emit, first_number=first_number
+    )
     return DeviceDirectory(settings, commands, publish=publish, now=clock.time, unix_time=unix_time, emit=emit)

@@ -36,7 +36,7 @@ class Replies:
     Attributes:
         read: returns the reply in a message; None if it is none.
         correlate: returns the correlation of a command, from its value and from a number that counts the device's
-            commands from 1.
+            commands, from anywhere between 1 and 2**31 on (from 1 in the test kit).
         is_exclusive: True if one command at a time waits, and what comes meanwhile is its answer.
     """
 
@@ -58,7 +58,8 @@ def by_field(
             any other gets the next number, and ``write=`` puts it into the frame.
         *types: of messages that are replies; none: every message that has the field.
         refused: True for a reply by which the device says no.
-        modulus: numbers go from 1 to ``modulus - 1`` and begin again; 65 536 for a field of two bytes.
+        modulus: numbers go from 1 to ``modulus - 1`` and begin again; 65 536 for a field of two bytes. They begin
+            anywhere, so that an answer from before a restart is not taken for that to the first command after it.
     """
 
     def value_of(thing: object) -> Hashable:

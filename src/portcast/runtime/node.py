@@ -128,7 +128,12 @@ class Node:
         )
         broker.bind(self.hub.deliver)
         self.devices = make_directory(
-            devices or DeviceSettings(), clock, publish=self.publish_nowait, unix_time=self.unix_time, emit=self._emit
+            devices or DeviceSettings(),
+            clock,
+            publish=self.publish_nowait,
+            unix_time=self.unix_time,
+            emit=self._emit,
+            first_number=self._surroundings.first_number,
         )
         self.registry.when_lost(self.devices.lost)
         self.listeners = [self._listener(plan) for plan in plans]

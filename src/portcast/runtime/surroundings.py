@@ -1,8 +1,8 @@
-"""What a node finds around it: its clock, and where its listeners bind.
+"""What a node finds around it: its clock, where its listeners bind, and where the numbers of commands begin.
 
-Outside of tests that is the running loop and the address that was declared. A test kit cannot hand anything to a
-gateway that is buried in somebody's application, so it says here what the gateways that start within its block shall
-find. A context variable, because a server starts the application in a task of its own, which inherits the context.
+Outside of tests that is the running loop, the address that was declared, and anywhere. A test kit cannot hand anything
+to a gateway that is buried in somebody's application, so it says here what the gateways that start within its block
+shall find. A context variable, because a server starts the application in a task of its own, which inherits it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
+from random import SystemRandom
 
 from portcast.address import Address
 from portcast.runtime.clock import Clock
@@ -23,6 +24,11 @@ def as_declared(address: Address) -> Address:
     return address
 
 
+def anywhere() -> int:
+    """Return the number of a device's first command: at random, for a late answer may be older than this process."""
+    return SystemRandom().randrange(1, 1 << 31)
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """See the theory on top of the module.
@@ -30,10 +36,12 @@ class Surroundings:
     Attributes:
         clock: measures deadlines, patience and ages; the running loop if None.
         place: where listeners bind.
+        first_number: returns the number of a device's first command, from 1; asked once for each device.
     """
 
     clock: Clock | None = None
     place: Placement = as_declared
+    first_number: Callable[[], int] = anywhere
 
 
 surroundings: ContextVar[Surroundings] = ContextVar("portcast_surroundings")

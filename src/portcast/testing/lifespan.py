@@ -51,7 +51,7 @@ def without_sockets(clock: ManualClock | None = None) -> Iterator[None]:
     Args:
         clock: measures their deadlines, patience and ages; None for real time.
     """
-    with _surroundings(Surroundings(None if clock is None else ticking(clock), _nowhere)):
+    with _surroundings(Surroundings(None if clock is None else ticking(clock), _nowhere, _one)):
         yield
 
 
@@ -66,7 +66,7 @@ def free_ports(clock: ManualClock | None = None) -> Iterator[None]:
     """
     with TemporaryDirectory(prefix="portcast-") as folder:
         place = _free_place(Path(folder))
-        with _surroundings(Surroundings(None if clock is None else ticking(clock), place)):
+        with _surroundings(Surroundings(None if clock is None else ticking(clock), place, _one)):
             yield
 
 
@@ -77,6 +77,11 @@ def _surroundings(value: Surroundings) -> Iterator[None]:
         yield
     finally:
         surroundings.reset(token)
+
+
+def _one() -> int:
+    """Return the number of a device's first command, so that tests can expect its bytes."""
+    return 1
 
 
 def _nowhere(address: Address) -> Address | None:
