@@ -10,7 +10,9 @@ from portcast.topics import validate_topic
 
 
 @pytest.mark.parametrize(
-    "text", ["353994711011822", "boiler-1", "$odd", "a b", "é" * 64, "x" * 128, "\u2028", "\u200d"], ids=ascii
+    "text",
+    ["353994711011822", "boiler-1", "$odd", "a b", "a.b", "...", "é" * 64, "x" * 128, "\u2028", "\u200d"],
+    ids=ascii,
 )
 def test_allowed(text: str) -> None:
     """Whatever can be one level of a topic."""
@@ -27,11 +29,13 @@ def test_allowed(text: str) -> None:
         ("a\n", "it contains a control character", "decode the bytes"),
         ("\x85", "it contains a control character", "decode the bytes"),
         ("\ud800", "it contains a surrogate", "decode the bytes"),
+        (".", "it is '.'", "URLs"),
+        ("..", "it is '..'", "URLs"),
         ("x" * 129, "it is longer than 128 bytes", "something shorter"),
         ("é" * 65, "it is longer than 128 bytes", "something shorter"),
         ("x" * 10_000, "it is longer than 128 bytes", "something shorter"),
     ],
-    ids=["empty", "slash", "plus", "hash", "newline", "c1", "surrogate", "long", "bytes", "10 kB"],
+    ids=["empty", "slash", "plus", "hash", "newline", "c1", "surrogate", "dot", "dots", "long", "bytes", "10 kB"],
 )
 def test_refused(text: str, problem: str, hint: str) -> None:
     """The error says which rule, and what to do; it never holds a whole id of 10 kB."""

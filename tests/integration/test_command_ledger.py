@@ -205,8 +205,9 @@ async def test_each_command_has_one_outcome_and_is_written_once() -> None:
         # A task that is cancelled before its first step never runs; nothing was asked then.
         cancelled_early = sum(task.cancelled() for task in ledger.tasks.values())
         assert len(ledger.outcomes) + cancelled_early == number, f"without an outcome, PORTCAST_SEED={SEED}"
-        assert set(ledger.ends.values()) == {1}, f"an end came twice, PORTCAST_SEED={SEED}"
-        commands = ledger.gateway.node.devices.commands.statistics()
+        desk = ledger.gateway.node.devices.commands
+    commands = desk.statistics()  # what a device is sent within a day ends with the node
+    assert set(ledger.ends.values()) == {1}, f"an end came twice, PORTCAST_SEED={SEED}"
     for tracker in ledger.trackers:
         tracker.read_the_rest()
     doubled = [one for one, times in ledger.written.items() if times > 1 and one not in ledger.idempotent]

@@ -72,6 +72,42 @@ async def test_roles_over_http(headers: dict[str, str], expected: list[set[int]]
         assert await statuses(client, headers) == expected
 
 
+RECORDER = (
+    ("GET", "/api/recorder"),
+    ("GET", "/api/recorder/frames"),
+    ("GET", "/api/devices/x/frames"),
+    ("GET", "/api/connections/x/frames"),
+    ("PUT", "/api/recorder/rules/device:x"),
+    ("DELETE", "/api/recorder/rules/device:y"),
+    ("DELETE", "/api/recorder/frames"),
+    ("DELETE", "/api/devices/x/frames"),
+    ("DELETE", "/api/connections/x/frames"),
+)
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        pytest.param({}, {401}, id="nobody"),
+        pytest.param(bearer(READER), {403}, id="reader"),
+        pytest.param(bearer(FLEET), {403}, id="operator of other topics"),
+        pytest.param(bearer(OPERATOR), {200, 204, 404}, id="operator"),
+    ],
+)
+async def test_the_recorder_is_for_operators(headers: dict[str, str], expected: set[int]) -> None:
+    """To read it, too: frames are what devices sent before anything looked at it, their credentials perhaps."""
+    async with running(guarded()) as app, http(app) as client:
+        found = {(await client.request(method, path, headers=headers)).status_code for method, path in RECORDER}
+        assert found == expected
+        assert {one for one in app.openapi()["paths"] if "recorder" in one or "frames" in one} == {
+            "/api/recorder",
+            "/api/recorder/frames",
+            "/api/recorder/rules/{rule}",
+            "/api/devices/{device}/frames",
+            "/api/connections/{connection}/frames",
+        }
+
+
 @pytest.mark.row(55)
 async def test_every_route_asks() -> None:
     """A route that is added and forgets to ask is found here: all that OpenAPI shows, but for the open ones."""

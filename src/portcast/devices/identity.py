@@ -37,7 +37,7 @@ def validate_device_id(text: str) -> DeviceId:
 
     Args:
         text: 1 to 128 bytes in UTF-8, no ``/``, ``+`` or ``#``, no control characters (U+0000 to U+001F, U+007F to
-            U+009F).
+            U+009F), neither ``.`` nor ``..``.
 
     Raises:
         DeviceIdError: it breaks one of these rules; says what to do.
@@ -58,6 +58,9 @@ def validate_device_id(text: str) -> DeviceId:
         if character in text:
             hint = "replace it, for example by '-': the id is one level of a topic"
             raise DeviceIdError(text, f"it contains {character!r}", hint)
+    if text in (".", ".."):
+        hint = "write something before it: URLs take it for a folder, encoded or not (WHATWG URL, dot segments)"
+        raise DeviceIdError(text, f"it is {text!r}", hint)
     if not text.isprintable() and any(character < " " or "\x7f" <= character <= "\x9f" for character in text):
         raise DeviceIdError(text, "it contains a control character", _DECODE)
     return DeviceId(text)
