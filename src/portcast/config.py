@@ -184,6 +184,13 @@ class ListenerOptions(Checked):
         default=30.0,
         metadata={"help": "from accept to the first whole frame, absolute; 0 = no deadline", "minimum": 0},
     )
+    frame_timeout_s: float = field(
+        default=30.0,
+        metadata={
+            "help": "from the beginning of a frame to its end, absolute; 0 = no deadline",
+            "minimum": 0,
+        },
+    )
     authentication_timeout_s: float = field(
         default=10.0,
         metadata={

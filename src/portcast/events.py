@@ -17,6 +17,7 @@ CloseReason = Literal[
     "peer_closed",  # the device closed its side in order
     "reset",  # the network or the device broke the connection
     "first_frame_timeout",  # no whole frame within the absolute deadline after accept
+    "frame_timeout",  # a frame was begun and not completed in time
     "idle_timeout",  # nothing received for too long
     "write_timeout",  # the device did not take our bytes in time
     "oversize",  # framing errors, by `FramingError.reason`

@@ -389,7 +389,7 @@ def _subscribe(channel: str) -> SubscribeRequest:
 
 
 def _deadlines(listener: ListenerConfig) -> list[str]:
-    names = ["first_frame_timeout_s", "idle_timeout_s", "write_timeout_s"]
+    names = ["first_frame_timeout_s", "frame_timeout_s", "idle_timeout_s", "write_timeout_s"]
     return [*names, "authentication_timeout_s"] if listener.options.device_tokens else names
 
 

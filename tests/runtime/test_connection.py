@@ -31,6 +31,10 @@ def recorder(connection: Connection) -> Recorder:
     return consumer
 
 
+async def received(connection: Connection, count: int) -> None:
+    await eventually(lambda: connection.bytes_received == count)
+
+
 class TestReceiving:
     async def test_frames_reach_the_consumer(self) -> None:
         """Whole and in order, however the packets lie; counters and times follow."""
@@ -581,6 +585,62 @@ class TestDeadlines:
             await it.until_done()
             assert it.events.closed.reason == "first_frame_timeout"
 
+    @pytest.mark.row(4)
+    async def test_a_frame_is_absolute(self) -> None:
+        """After its first frame a device could trickle a byte every few minutes for ever."""
+        async with serving(recording(), frame_timeout_s=30, idle_timeout_s=300) as it:
+            device, connection = await it.connected()
+            await device.send(b"1\nhalf a fra")
+            await eventually(lambda: connection.bytes_received == 12)
+            begun_at = connection.opened_at + 100
+            connection.check_deadlines(begun_at)
+            for seconds in (10, 20, 30):
+                await device.send(b"m")
+                await received(connection, 12 + seconds // 10)
+                connection.received_at = begun_at + seconds
+                connection.check_deadlines(begun_at + seconds)
+            assert not connection.is_closing
+            connection.check_deadlines(begun_at + 30.1)
+            assert await device.receive_all() == b""
+            await it.until_done()
+            assert it.events.closed.reason == "frame_timeout"
+            assert it.events.closed.detail == "13 bytes without the end of their frame"
+            assert it.listener.statistics().errors == {"frame_timeout": 1}
+
+    async def test_each_frame_has_the_whole_time(self) -> None:
+        """A busy device is always inside some frame; only one that stays inside the same is late."""
+        async with serving(recording(), frame_timeout_s=30, idle_timeout_s=0) as it:
+            device, connection = await it.connected()
+            for number in range(1, 6):
+                await device.send(b"fram")
+                await received(connection, 12 * number - 8)
+                connection.check_deadlines(connection.opened_at + 20 * number)
+                await device.send(b"e\nfram")
+                await received(connection, 12 * number - 2)
+                connection.check_deadlines(connection.opened_at + 20 * number + 19)
+                await device.send(b"e\n")
+                await received(connection, 12 * number)
+            assert not connection.is_closing
+            connection.check_deadlines(connection.opened_at + 1000)
+            assert not connection.is_closing, "nothing is under way"
+
+    async def test_a_frame_does_not_age_while_we_do_not_read(self) -> None:
+        """Its end may wait in the kernel."""
+        async with serving(recording(pauses=True), frame_timeout_s=30, idle_timeout_s=0) as it:
+            device, connection = await it.connected()
+            await device.send(b"1\nhalf")
+            await eventually(lambda: not connection.is_reading)
+            connection.resume_reading()
+            connection.check_deadlines(connection.opened_at + 1)
+            connection.pause_reading()
+            connection.check_deadlines(connection.opened_at + 900)
+            connection.resume_reading()
+            connection.check_deadlines(connection.opened_at + 901)
+            connection.check_deadlines(connection.opened_at + 930)
+            assert not connection.is_closing
+            connection.check_deadlines(connection.opened_at + 932)
+            assert connection.close_reason == "frame_timeout"
+
     @pytest.mark.row(3)
     async def test_idle_counts_from_what_was_received_last(self) -> None:
         """The first frame was in time; silence ends it."""
@@ -611,7 +671,13 @@ class TestDeadlines:
 
     async def test_zero_is_no_deadline(self) -> None:
         """Each can be switched off."""
-        off: dict[str, Any] = {"first_frame_timeout_s": 0, "idle_timeout_s": 0, "write_timeout_s": 0, **SMALL}
+        off: dict[str, Any] = {
+            "first_frame_timeout_s": 0,
+            "frame_timeout_s": 0,
+            "idle_timeout_s": 0,
+            "write_timeout_s": 0,
+            **SMALL,
+        }
         async with serving(recording(), **off) as it:
             _, connection = await it.connected(receive_buffer=4096)
             await fill(it, connection)

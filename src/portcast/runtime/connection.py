@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, cast
 
 from portcast.errors import ConnectionClosedError
 from portcast.events import CloseReason, ConnectionClosed
-from portcast.runtime.connection_output import Output
+from portcast.runtime.connection_output import Output, is_ordinary_reset
 from portcast.runtime.consumer import Consumer
 from portcast.runtime.rates import Throttle
 from portcast.runtime.stray_clients import HTTP_REFUSAL, TLS_REFUSAL, is_http_request, is_tls_hello
@@ -70,6 +70,7 @@ class Connection(Output):
         "_is_lost",
         "_is_reading",
         "_is_throttled",
+        "_partial",
         "_throttle",
         "_undelivered",
         "bytes_received",
@@ -92,6 +93,8 @@ class Connection(Output):
         self.frames = 0
         self.bytes_received = 0
         self.throttled = 0
+        # The number of the frame that is under way, and when the deadlines saw it first.
+        self._partial: tuple[int, float] | None = None
         # What it may send; None without limits, and then nothing is counted.
         self._throttle: Throttle | None = None
         if listener.is_throttling:
@@ -244,7 +247,7 @@ class Connection(Output):
         if self._close_reason is None:
             # No end of stream came first: the network or the device broke it.
             self._close_reason = "reset"
-            if exc is not None and not _is_ordinary_reset(exc):
+            if exc is not None and not is_ordinary_reset(exc):
                 self._close_detail = f"{type(exc).__name__}: {exc}"
             self._consumer.ended()
         self._finish()
@@ -378,14 +381,21 @@ class Connection(Output):
         if not self.is_admitted and self._close_reason is None and limit_s and now - self.opened_at > limit_s:
             self.end("unauthenticated", f"not within {limit_s:g} s")
         if self._close_reason is not None or not self._is_reading:
+            self._partial = None  # the device can't complete what we do not read
             return
         if now - self.received_at > REST_S:
             self._consumer.rest(now - self.received_at)
         if not self.frames and options.first_frame_timeout_s and now - self.opened_at > options.first_frame_timeout_s:
             self.end("first_frame_timeout")
+        elif self._is_frame_late(now, options.frame_timeout_s):
+            self.end("frame_timeout", f"{self._decoder.buffered} bytes without the end of their frame")
         elif options.idle_timeout_s and now - self.received_at > options.idle_timeout_s:
             self.end("idle_timeout")
 
-
-def _is_ordinary_reset(exc: Exception) -> bool:
-    return isinstance(exc, (ConnectionResetError, BrokenPipeError, ConnectionAbortedError))
+    def _is_frame_late(self, now: float, limit_s: float) -> bool:
+        """Return True if the frame under way began too long ago; only looks tell, so that a read costs nothing."""
+        if not self._decoder.buffered:
+            self._partial = None
+        elif self._partial is None or self._partial[0] != self.frames:
+            self._partial = (self.frames, now)
+        return self._partial is not None and 0 < limit_s < now - self._partial[1]

@@ -110,3 +110,8 @@ class Output(Endpoint, asyncio.Protocol):
         for future in waiters or ():
             if not future.done():
                 future.set_result(None)
+
+
+def is_ordinary_reset(error: Exception) -> bool:
+    """Return True if a connection's socket ended as sockets of devices do every day."""
+    return isinstance(error, (ConnectionResetError, BrokenPipeError, ConnectionAbortedError))
