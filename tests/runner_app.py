@@ -17,6 +17,7 @@ from portcast.address import Address
 from portcast.config import HttpOptions, TlsOptions
 from portcast.delivery import Batch
 from portcast.events import Event, SubscriberClosed
+from portcast.http_entrance import HttpEntrance
 from portcast.http_tls import HttpTls
 from portcast.runtime import Subscriber
 from portcast.web.websocket_protocol import WebSocketProtocol
@@ -87,8 +88,8 @@ def main(loop: str, certificate: str = "", key: str = "") -> None:
     """Serve as ``portcast serve`` does, on a given loop and with TLS if there is a certificate."""
     config_of = server.server_config
 
-    def changed(app: server.AsgiApp, options: HttpOptions, tls: HttpTls | None = None) -> uvicorn.Config:
-        config = config_of(app, options, tls)
+    def changed(app: server.AsgiApp, options: HttpOptions, entrance: HttpEntrance | None = None) -> uvicorn.Config:
+        config = config_of(app, options, entrance)
         config.loop, config.ws = loop, Watched
         return config
 
@@ -98,6 +99,7 @@ def main(loop: str, certificate: str = "", key: str = "") -> None:
         gateway,
         http=Address("tcp", "127.0.0.1", 0),
         tls=HttpTls(TlsOptions(cert=(certificate,), cert_key=(key,)), gateway.emit) if certificate else None,
+        emit=gateway.emit,
         on_ready=lambda address: print(address.port, gateway.listeners[0].address.port, flush=True),
     )
 

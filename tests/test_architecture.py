@@ -41,7 +41,17 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("runtime", "brokers"),
     ("web", "handlers", "observability"),
     (
-        *("gateway", "settings", "device_table", "server", "http_socket", "http_tls", "hangup", "process_end"),
+        *(
+            "gateway",
+            "settings",
+            "device_table",
+            "server",
+            "http_socket",
+            "http_tls",
+            "http_entrance",
+            "hangup",
+            "process_end",
+        ),
         *("signals", "hooks", "posture"),
     ),
     ("cli", "dashboard", "testing"),

@@ -117,6 +117,7 @@ def running(
         http=LOOPBACK,
         options=http,
         tls=HttpTls.of(options or authority.options(), events),
+        emit=events,
         reload=reload,
         on_ready=ready,
     )

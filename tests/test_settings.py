@@ -155,6 +155,8 @@ def test_each_option_can_be_written_everywhere(option: Option, file: Path) -> No
         "anonymous": "allow",
         "insecure": "yes",
         "http_forwarded_from": "10.0.0.0/8",
+        "http_allow": "10.0.0.0/8",
+        "http_deny": "10.0.0.0/8",
         "http_client_cert": "optional",
     }
     text = value.get(option.parameter, "500" if "soft" in option.parameter else "700")

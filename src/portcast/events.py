@@ -81,6 +81,7 @@ RefusalReason = Literal[
     "gone",  # the peer left before it was a connection
     "crowded",  # too many at once had come as far; the oldest is given up
     "denied",  # its network is denied, or others are allowed
+    "max_connections",  # the HTTP side has as many as it may
     "max_per_address",  # its address has as many connections as it may
     "connect_rate",  # its address connects too often
 ]
@@ -253,6 +254,18 @@ class RedactionFailed:
     """The exception's class: its text may quote the frame."""
 
 
+SubscriberReason = Literal["max_subscribers", "max_subscribers_per_address"]
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriberRefused:
+    """A client may not follow topics: there are as many as may, in all or of its address."""
+
+    transport: str
+    peer: str
+    reason: SubscriberReason
+
+
 @dataclass(frozen=True, slots=True)
 class SubscriberOpened:
     """A client subscribed."""
@@ -362,6 +375,7 @@ Event = (
     | RecordingChanged
     | RecordingCapped
     | RedactionFailed
+    | SubscriberRefused
     | SubscriberOpened
     | SubscriberSlow
     | SubscriberDemoted

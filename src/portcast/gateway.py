@@ -40,12 +40,13 @@ from portcast.runtime import (
     RecorderSettings,
     Store,
     Surroundings,
+    subscriber_admission,
     surroundings,
 )
 from portcast.signals import SignalDrain
 from portcast.topic_table import TopicTable
 from portcast.version import VERSION
-from portcast.web import add_routes, host_guards, put_probe
+from portcast.web import add_routes, host_guards, network_guards, put_probe
 from portcast.web.http_access import HttpAccess
 from portcast.web.sdk_basis import Basis
 from portcast.web.sdk_routes import add_sdk_routes, session_options
@@ -113,9 +114,8 @@ class Gateway(HookDeclarations, APIRouter):
         """
         http = http or HttpOptions()
         of_the_app = tuple(router_options.pop("dependencies", None) or ())
-        super().__init__(
-            lifespan=self._lifespan, dependencies=[*host_guards(http.allowed_hosts), *of_the_app], **router_options
-        )
+        guards = [*host_guards(http.allowed_hosts), *network_guards(http, lambda event: self.emit(event))]
+        super().__init__(lifespan=self._lifespan, dependencies=[*guards, *of_the_app], **router_options)
         self._options = options or GatewayOptions()
         self.store = Store(max_keys=self._options.store_keys)
         self.devices = DeviceRouter()
@@ -136,6 +136,7 @@ class Gateway(HookDeclarations, APIRouter):
         self._add_ways_in(http, has_page=has_page)
 
     def _add_ways_in(self, http: HttpOptions, *, has_page: bool) -> None:
+        self._http = http
         access = HttpAccess(lambda: self._access, http.allowed_origins, is_guarded=self._is_guarded, emit=self.emit)
         add_routes(self, self._running, access, http, version=VERSION, has_page=has_page)
         add_sdk_routes(self, self._running, lambda: self._access, session_options(VERSION, http), http, self.emit)
@@ -314,6 +315,7 @@ class Gateway(HookDeclarations, APIRouter):
             rules = self.sdk_access(topics, overrides)
             stack.push_async_callback(rules.close)
             node = self._build(topics, overrides)
+            node.hub.admission = subscriber_admission(self._http, node.descriptors)
             self._node, self._rules = node, rules
             try:
                 await node.start()

@@ -32,6 +32,62 @@ class HttpOptions(Checked):
     max_message_bytes: int = field(
         default=65_536, metadata={"help": "largest WebSocket message or HTTP body accepted", "minimum": 1}
     )
+    max_connections: int = field(
+        default=0,
+        metadata={
+            "help": "HTTP connections and WebSockets at a time, further ones are reset; 0 = what devices leave of the "
+            "descriptor limit, at most 10 000; under `portcast serve` only",
+            "minimum": 0,
+        },
+    )
+    max_per_address: int = field(
+        default=0,
+        metadata={
+            "help": "the same from one IPv4 address or one IPv6 /64; 0 = no limit; not for proxies in forwarded_from; "
+            "under `portcast serve` only",
+            "minimum": 0,
+        },
+    )
+    connect_rate: float = field(
+        default=0.0,
+        metadata={
+            "help": "connections per second of one IPv4 address or one IPv6 /64, as many at once, further ones are "
+            "reset; 0 = no limit; not for proxies in forwarded_from; under `portcast serve` only",
+            "minimum": 0,
+            "maximum": 1_000_000,
+        },
+    )
+    max_subscribers: int = field(
+        default=0,
+        metadata={
+            "help": "WebSockets and event streams that follow topics at a time; 0 = nine tenths of max_connections",
+            "minimum": 0,
+        },
+    )
+    max_subscribers_per_address: int = field(
+        default=0,
+        metadata={"help": "the same from one IPv4 address or one IPv6 /64; 0 = no limit", "minimum": 0},
+    )
+    allow: tuple[str, ...] = field(
+        default=(),
+        metadata={"help": "networks of clients, such as 10.0.0.0/8 or 2001:db8::/32; none = all"},
+    )
+    deny: tuple[str, ...] = field(
+        default=(), metadata={"help": "networks whose clients are refused, even if they are in allow"}
+    )
+    message_rate: float = field(
+        default=1000.0,
+        metadata={
+            "help": "messages or commands per second of one client; then an SDK client is not read for a while, or "
+            " gets 3013 where that cannot be, and a client of /ws gets 1008; 0 = no limit",
+            "minimum": 0,
+            "maximum": 1_000_000_000,
+        },
+    )
+    rate_bytes: int = field(
+        default=1_048_576,
+        metadata={"help": "bytes per second of one client, as message_rate; 0 = no limit", "minimum": 0},
+    )
     request_timeout_s: float = field(
         default=10.0,
         metadata={
@@ -65,9 +121,16 @@ class HttpOptions(Checked):
     ping_interval_s: float = field(default=25.0, metadata={"help": "between pings to a client", "minimum": 0.1})
     ping_timeout_s: float = field(default=8.0, metadata={"help": "for the pong", "minimum": 0.1})
 
+    @property
+    def rates(self) -> tuple[float, float] | None:
+        """Messages and bytes per second of one client, 0 for no limit; None if neither has one."""
+        return (self.message_rate, self.rate_bytes) if self.message_rate or self.rate_bytes else None
+
     def __post_init__(self) -> None:
         Checked.__post_init__(self)
         parse_networks(self.forwarded_from, "HttpOptions.forwarded_from")
+        parse_networks(self.allow, "HttpOptions.allow")
+        parse_networks(self.deny, "HttpOptions.deny")
         for origin in self.allowed_origins:
             _check_origin(origin)
         for host in self.allowed_hosts:

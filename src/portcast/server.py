@@ -10,7 +10,8 @@ What uvicorn does differently by itself, and why we do not:
   (`portcast.web.http_deadlines`).
 * It raises the signal again at the end, so that the status is -15. Here an orderly stop ends with status 0.
 * It logs a traceback when the lifespan fails. Here the error is raised to the caller of `serve`.
-* It leaves TLS to the event loop. Here it is `portcast.http_tls`, and SIGHUP reads certificates anew.
+* It takes everybody, and leaves TLS to the event loop. Here who comes in is limited and TLS is ours
+  (`portcast.http_entrance`), and SIGHUP reads certificates anew.
 
 States of the stop: running → draining (first signal) → closing (drain done) → ended. A second signal while it drains,
 or the deadline, jumps to ended; once the drain is done everything is delivered, and further signals change nothing.
@@ -36,7 +37,9 @@ import uvicorn
 
 from portcast.config import Address, HttpOptions
 from portcast.errors import PortcastError
+from portcast.events import Emit
 from portcast.hangup import Hangup
+from portcast.http_entrance import HttpEntrance
 from portcast.http_socket import BACKLOG, bind_http, http_error
 from portcast.http_tls import HttpTls, reload_all
 from portcast.runtime.limits import most_pending, raise_descriptor_limit
@@ -76,7 +79,7 @@ class DrainingServer(uvicorn.Server):
     Attributes:
         stopped_by: the signal that began the stop; None if none did.
         is_forced: a second signal came while it drained.
-        tls: of its sockets; None if HTTP is spoken plainly.
+        entrance: before its protocol; None: everybody comes in, and speaks plainly.
         reload: what SIGHUP asks for; None: it begins the stop.
     """
 
@@ -97,7 +100,7 @@ class DrainingServer(uvicorn.Server):
         self._drain_timeout_s = drain_timeout_s
         self._on_ready = on_ready
         self._on_forced: Callable[[], object] = lambda: None
-        self.tls: HttpTls | None = None
+        self.entrance: HttpEntrance | None = None
         self.reload: Callable[[], object] | None = None
         self._hangup = Hangup()
 
@@ -155,8 +158,8 @@ class DrainingServer(uvicorn.Server):
         # A gateway chains itself before the handlers it finds, for servers that do not know of it. Here that would
         # make of the second signal, for us, the first.
         self._take_signals()
-        if self.tls is not None:
-            self.tls.watch()
+        if self.entrance is not None:
+            self.entrance.watch()
         if not self.should_exit:
             self._on_ready()
 
@@ -172,8 +175,8 @@ class DrainingServer(uvicorn.Server):
             _logger.error("drain did not end in time drain_timeout=%g", self._drain_timeout_s)
         except Exception:
             _logger.exception("drain failed")
-        if self.tls is not None:
-            self.tls.close()
+        if self.entrance is not None:
+            self.entrance.close()
         left = max(CLOSING_S, self._drain_timeout_s - (time.monotonic() - begun))
         self.config.timeout_graceful_shutdown = max(1, int(left))
         try:
@@ -233,7 +236,7 @@ class _UvicornFilter(logging.Filter):
         return record.levelno < logging.ERROR or (self._server.started and not self._server.is_forced)
 
 
-def server_config(app: AsgiApp, options: HttpOptions, tls: HttpTls | None = None) -> uvicorn.Config:
+def server_config(app: AsgiApp, options: HttpOptions, entrance: HttpEntrance | None = None) -> uvicorn.Config:
     """Return uvicorn's configuration for our way of serving ``app``."""
     most = most_pending(raise_descriptor_limit())
     protocol = http_protocol(HttpDeadlines(options.request_timeout_s, options.write_timeout_s, most))
@@ -241,7 +244,7 @@ def server_config(app: AsgiApp, options: HttpOptions, tls: HttpTls | None = None
         app,
         # The one HTTP implementation and the one WebSocket implementation that we test with. It asks for a class and
         # calls it.
-        http=cast("type[asyncio.Protocol]", tls.around(protocol)) if tls is not None else protocol,
+        http=cast("type[asyncio.Protocol]", entrance.around(protocol)) if entrance is not None else protocol,
         ws=WebSocketProtocol,
         loop="auto",  # uvloop where it is installed
         lifespan="on",
@@ -269,14 +272,13 @@ def serve(
     http: Address,
     options: HttpOptions | None = None,
     tls: HttpTls | None = None,
+    emit: Emit = lambda event: None,
     reload: Callable[[], object] | None = None,
     drain_timeout_s: float = 15.0,
     on_ready: Callable[[Address], None] | None = None,
     ends_process: bool = False,
 ) -> int:
-    """Serve ``app`` until SIGTERM or SIGINT, and drain ``gateway`` first. Call it in the main thread.
-
-    Logging is left as it is (see `portcast.observability.configure_logging`).
+    """Serve ``app`` until SIGTERM or SIGINT, and drain ``gateway`` first. Call it in the main thread. Logs are as set.
 
     Args:
         app: an ASGI application in whose lifespan the gateway starts.
@@ -284,10 +286,11 @@ def serve(
         http: where to serve HTTP; port 0 lets the system choose.
         options: the HTTP side; the defaults if None.
         tls: what is shown to HTTP clients; they speak plainly if None.
+        emit: is told of those that may not connect.
         reload: reads other certificates anew on SIGHUP; if there are none, here and in ``tls``, that begins the stop.
         drain_timeout_s: from the signal to the end, in seconds; 0 stops without waiting for anybody.
         on_ready: called once with the HTTP address, when listeners and HTTP accept.
-        ends_process: leave the signal handlers in place, which by then do nothing; for a process that ends at once.
+        ends_process: leave the signal handlers in place, which do nothing any more.
 
     Returns:
         The exit status: 0 after an orderly stop, 128 plus the signal's number if a second signal cut it short.
@@ -300,12 +303,12 @@ def serve(
     bound = bind_http(http)
     address = http.with_port(bound.getsockname()[1])
     options = options or HttpOptions()
-    rule = HostRule(options.allowed_hosts, is_loopback=address.is_loopback)
-    watch = _LifespanWatch(HostCheck(app, rule), partial(_listen, bound, address))
-    config = server_config(watch, options, tls)
+    checked = HostCheck(app, HostRule(options.allowed_hosts, is_loopback=address.is_loopback))
+    watch = _LifespanWatch(checked, partial(_listen, bound, address))
+    entrance = HttpEntrance(options, tls, emit)
     ready = partial(on_ready, address) if on_ready else lambda: None
-    server = DrainingServer(config, gateway, drain_timeout_s, ready)
-    server.tls, server.reload = tls, reload_all(tls, reload)
+    server = DrainingServer(server_config(watch, options, entrance), gateway, drain_timeout_s, ready)
+    server.entrance, server.reload = entrance, reload_all(tls, reload)
     start_filter = _UvicornFilter(server)
     uvicorn_logger = logging.getLogger("uvicorn.error")
     uvicorn_logger.addFilter(start_filter)

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from portcast.config import ListenerOptions
+from portcast.config import HttpOptions, ListenerOptions
 from portcast.errors import ConfigurationError
 from portcast.events import ConnectionOpened, ConnectionRefused
-from portcast.runtime.admission import MOST_ADDRESSES, Admission, Networks, admission_of
+from portcast.runtime.admission import MOST_ADDRESSES, Admission, Networks, admission_of, subscriber_admission, too_many
 from portcast.runtime.rates import BucketTable
 from runtime_kit import eventually, recording, serving
 
@@ -129,3 +129,47 @@ class TestAtWork:
                 await device.receive_all()
             assert len(server.events.of(ConnectionRefused)) == 300
             assert server.is_empty
+
+
+def test_connections_in_all() -> None:
+    """Whoever is there stays, also those without an address; the next takes the place of who left."""
+    admission = Admission(Networks((), ()), max_connections=2, max_per_address=0)
+    assert [admission.refusal(one, 0.0) for one in ("10.0.0.1", "unix", "10.0.0.2")] == [None, None, "max_connections"]
+    assert admission.would_refuse("10.0.0.2") == "max_connections"
+    admission.left("unix")
+    assert admission.would_refuse("10.0.0.2") is None
+    assert admission.refusal("10.0.0.2", 0.0) is None
+    assert admission.connections == 2
+
+
+def test_a_question_takes_no_place() -> None:
+    """It is asked before the answer to a request begins; the place is taken when the stream does."""
+    admission = Admission(Networks((), ()), max_per_address=1)
+    assert [admission.would_refuse("10.0.0.1") for _ in range(3)] == [None] * 3
+    assert admission.refusal("10.0.0.1", 0.0) is None
+    assert [admission.would_refuse(one) for one in ("10.0.0.1", "10.0.0.2", "unix")] == ["max_per_address", None, None]
+
+
+def test_proxies_count_in_all_only() -> None:
+    """One address speaks for thousands."""
+    admission = Admission(
+        Networks((), ("10.0.0.0/8",)), max_connections=3, max_per_address=1, connect_rate=1, proxies=("10.0.0.0/8",)
+    )
+    assert [admission.refusal("10.0.0.1", 0.0) for _ in range(4)] == [None, None, None, "max_connections"]
+    for _ in range(3):
+        admission.left("10.0.0.1")
+    assert (admission.connections, len(admission)) == (0, 0)
+
+
+def test_subscribers_have_nine_tenths_of_the_sockets() -> None:
+    """What is left answers requests; written numbers count as they are."""
+    assert subscriber_admission(HttpOptions(max_connections=100), 1024)._most_in_all == 90
+    assert subscriber_admission(HttpOptions(max_connections=1), 1024)._most_in_all == 1
+    assert subscriber_admission(HttpOptions(max_subscribers=7), 1024)._most_in_all == 7
+    of_one = subscriber_admission(HttpOptions(max_subscribers_per_address=1), 1024)
+    reasons = [of_one.refusal("10.0.0.1", 0.0) for _ in range(2)]
+    assert reasons == [None, "max_per_address"]
+    assert [too_many("max_connections"), too_many("max_per_address")] == [
+        "max_subscribers",
+        "max_subscribers_per_address",
+    ]

@@ -8,9 +8,10 @@ import pytest
 from manual_clock import ManualClock
 from portcast.config import TopicOptions
 from portcast.delivery import Batch, OutboxLimits, Standing
-from portcast.events import SubscriberClosed, SubscriberDemoted, SubscriberOpened, SubscriberSlow
+from portcast.events import SubscriberClosed, SubscriberDemoted, SubscriberOpened, SubscriberRefused, SubscriberSlow
 from portcast.publication import Run
 from portcast.runtime import Hub, Subscriber
+from portcast.runtime.admission import Admission, Networks
 from portcast.runtime.slow_consumers import LossCount
 from runtime_kit import LIMITS, Events, FakeEncoding, FakeSink, Publisher, make_broker, make_hub, subscribe, turns
 
@@ -168,6 +169,38 @@ class TestDelivery:
         subscribe(hub, FakeSink(), "a/#")
         subscribe(hub, FakeSink(), "a/b")
         assert (hub.count("a/b"), hub.count("a/c"), hub.count("b")) == (2, 1, 0)
+
+
+@pytest.mark.row(23)
+class TestAdmission:
+    """Hubs with a limit on subscribers."""
+
+    def test_the_newest_is_told_to_try_again(self, hub: Hub, clock: ManualClock, events: Events) -> None:
+        """It is never subscribed, and who leaves makes room."""
+        hub.admission = Admission(Networks((), ()), max_connections=1, max_per_address=0)
+        first, sink = subscribe(hub, FakeSink(clock)), FakeSink(clock)
+        late = subscribe(hub, sink)
+        assert (late.is_closed, sink.closed) == (True, [(1013, "too many subscribers")])
+        assert hub.subscribers == (first,)
+        assert hub.refuses("events", "192.0.2.1:5")
+        assert events.of(SubscriberRefused) == [
+            SubscriberRefused("test", "", "max_subscribers"),
+            SubscriberRefused("events", "192.0.2.1:5", "max_subscribers"),
+        ]
+        late.ended("client left")
+        assert hub.refuses("events", "")
+        first.ended("client left")
+        assert not hub.refuses("events", "")
+        assert not subscribe(hub, FakeSink(clock)).is_closed
+        assert [one.reason for one in events.of(SubscriberClosed)] == ["client left"]
+
+    def test_subscribers_of_an_address(self, hub: Hub, clock: ManualClock, events: Events) -> None:
+        """Others have room."""
+        hub.admission = Admission(Networks((), ()), max_per_address=1)
+        peers = ["192.0.2.1:5", "192.0.2.1:6", "192.0.2.2:5", "[2001:db8::1]:5", "[2001:db8::2]:5"]
+        those = [hub.subscribe(["#"], FakeEncoding(), FakeSink(clock), transport="test", peer=one) for one in peers]
+        assert [one.is_closed for one in those] == [False, True, False, False, True]
+        assert {one.reason for one in events.of(SubscriberRefused)} == {"max_subscribers_per_address"}
 
 
 class TestFlush:

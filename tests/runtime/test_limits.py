@@ -9,8 +9,11 @@ from portcast.runtime.limits import (
     LEAST_PENDING,
     MOST_PENDING,
     connection_budget,
+    http_budget,
+    http_connections,
     most_pending,
     raise_descriptor_limit,
+    subscriber_budget,
 )
 
 
@@ -86,3 +89,22 @@ def test_the_limit_of_this_process() -> None:
 def test_few_descriptors_allow_few(descriptors: int, most: int) -> None:
     """What is pending must not use up what health checks need."""
     assert most_pending(descriptors) == most
+
+
+@pytest.mark.parametrize(("descriptors", "most"), [(64, 16), (1024, 429), (20_000, 4224), (1_048_576, 10_000)])
+def test_http_has_what_devices_can_never_use(descriptors: int, most: int) -> None:
+    """However many devices a user allows; and some are left for files."""
+    assert http_connections(descriptors) == most
+    assert most + connection_budget(descriptors, descriptors) <= descriptors - 32
+    assert http_connections(descriptors, 7) == 7
+
+
+def test_http_has_a_few_places_at_least() -> None:
+    """Even where nothing is left."""
+    assert http_budget(32, 30) == 8
+
+
+def test_subscribers_have_one_place_at_least() -> None:
+    """Nine of ten, rounded down."""
+    assert [subscriber_budget(one) for one in (1, 10, 429)] == [1, 9, 386]
+    assert subscriber_budget(10, 3) == 3

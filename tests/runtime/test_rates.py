@@ -62,3 +62,12 @@ def test_a_table_remembers_those_seen_last() -> None:
     assert len(table) == 2
     assert not table.is_taken("a", 0.0)
     assert table.is_taken("b", 0.0)
+
+
+def test_full_is_as_in_the_beginning() -> None:
+    """Then nothing must be remembered of a peer."""
+    throttle = Throttle(10, 1000, 0.0)
+    assert throttle.is_full(0.0)
+    throttle.charge(1, 500, 0.0)
+    assert [throttle.is_full(0.1), throttle.is_full(0.5)] == [False, True]
+    assert Throttle(0, 0, 0.0).is_full(0.0)

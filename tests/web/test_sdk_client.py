@@ -583,3 +583,37 @@ async def test_a_thousand_clients_are_a_thousand_sessions() -> None:
     clients = [world.connected() for _ in range(50)]
     assert len({one.it.session.client for one in clients}) == 50
     assert len({one.it.deadline for one in clients}) > 40
+
+
+@pytest.mark.row(16)
+class TestRates:
+    """Clients with a rate of commands and bytes."""
+
+    @pytest.mark.parametrize("kind", list(Format))
+    async def test_more_than_the_rate_is_not_read(self, kind: Format) -> None:
+        """What was read is answered, then the client waits until the average is right; a silent one costs nothing."""
+        world = World()
+        world.node.rates = (10, 0)
+        client = world.connected(kind, can_be_held=True)
+        client.say(*[PublishRequest("t", b"1")] * 20)
+        assert (len(client.read()), client.sink.is_held) == (20, True)
+        world.advance(3)
+        assert not client.sink.is_held
+        assert client.it._pace is None
+        client.say(*[PublishRequest("t", b"1")] * 10)
+        assert (len(client.read()), client.sink.is_held, client.code) == (10, False, 0)
+
+    async def test_one_that_cannot_be_held_is_ended(self) -> None:
+        """3013: SDKs come back after a while."""
+        world = World()
+        world.node.rates = (0, 1000)
+        client = world.connected()
+        client.say(PublishRequest("t", b'"' + b"x" * 1000 + b'"'))
+        assert client.code == 3013
+        assert client.it._pace is None
+
+    async def test_without_limits_nothing_is_counted(self) -> None:
+        """The path of a command pays nothing."""
+        client = World().connected(can_be_held=True)
+        client.say(*[PublishRequest("t", b"1")] * 20)
+        assert client.it._pace is None

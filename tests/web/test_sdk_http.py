@@ -11,6 +11,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from asgi_fakes import until
 from gateway_serving import Served, app_with, serving
 from portcast import Gateway, HttpOptions
 from portcast.centrifuge.varint import varint
@@ -176,3 +177,29 @@ async def test_before_it_is_ready() -> None:
         answer = await served.http.post("/connection/http_stream", content=CONNECT)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
         gateway._running().state = "ready"
+
+
+@pytest.mark.row(23)
+async def test_there_is_no_stream_for_one_too_many() -> None:
+    """Told before the stream begins; what a client of a stream says is taken all the same."""
+    async with _served(http=HttpOptions(max_subscribers=1)) as (gateway, served):
+        async with _stream(served, content=CONNECT) as lines:
+            connect = (await lines.next())["connect"]
+            assert (await served.http.post("/connection/http_stream", content=CONNECT)).status_code == 503
+            refused = await served.http.get(f"/connection/sse?cf_connect={quote(CONNECT)}")
+            assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+            said = {"session": connect["session"], "node": connect["node"], "data": '{"id":2,"rpc":{"method":"none"}}'}
+            assert (await served.http.post("/emulation", json=said)).status_code == 204
+        await until(lambda: not gateway.node.hub.subscribers, "the stream to end")
+        async with served.websocket("/connection/websocket") as client:
+            await client.send(CONNECT)
+            await client.recv()
+
+
+@pytest.mark.row(23)
+async def test_an_sdk_websocket_too_many_is_told_to_try_again() -> None:
+    """With a code after which SDKs come back."""
+    async with _served(http=HttpOptions(max_subscribers=1)) as (_, served), served.websocket("/ws"):
+        async with served.websocket("/connection/websocket") as late:
+            await late.wait_closed()
+        assert (late.close_code, late.close_reason) == (1013, "too many subscribers")

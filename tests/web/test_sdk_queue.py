@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import pytest
+
 from portcast.centrifuge.messages import Command
-from portcast.web.sdk_queue import MAX_QUEUED, MAX_QUEUED_BYTES, MAX_STILL_S, CommandQueue, Throttle
+from portcast.runtime.rates import Throttle as RateThrottle
+from portcast.web.sdk_queue import MAX_QUEUED, MAX_QUEUED_BYTES, MAX_STILL_S, CommandQueue, Pace, SharedReader, Throttle
 
 A, B, C = Command(1), Command(2), Command(3)
 
@@ -116,3 +119,44 @@ def test_not_held_for_ever_for_nothing() -> None:
     assert throttle.is_spent
     throttle.end()
     assert way_in.said == ["hold", "read on"]
+
+
+@pytest.mark.row(16)
+class TestPace:
+    """What a client may send per second."""
+
+    def test_held_until_the_average_is_right(self) -> None:
+        """Once, however much comes meanwhile; nothing is lost."""
+        way_in = WayIn()
+        pace = Pace(RateThrottle(10, 0, 0.0), way_in)
+        assert pace.allows(10, 100, 0.0)
+        assert way_in.said == []
+        assert pace.allows(5, 50, 0.0)
+        assert pace.allows(5, 50, 0.1)
+        assert (way_in.said, pace.look(0.9)) == (["hold"], False)
+        assert not pace.look(1.0)
+        assert way_in.said == ["hold", "read on"]
+        assert pace.look(2.0), "its bucket is full, so it can be forgotten"
+
+    def test_bytes_count_too(self) -> None:
+        """One message of a hundred kilobytes is not one of ten bytes."""
+        way_in = WayIn()
+        assert Pace(RateThrottle(0, 1000, 0.0), way_in).allows(1, 1001, 0.0)
+        assert way_in.said == ["hold"]
+
+    def test_one_that_cannot_be_held(self) -> None:
+        """Requests beside a stream: the next word is the end."""
+        pace = Pace(RateThrottle(10, 0, 0.0), None)
+        assert [pace.allows(10, 0, 0.0), pace.allows(1, 0, 0.0)] == [True, False]
+        assert not pace.look(0.05)
+
+    def test_two_hold_one_way_in(self) -> None:
+        """It is read again when both have let go."""
+        way_in = WayIn()
+        shared = SharedReader(way_in)
+        shared.hold_reading()
+        shared.hold_reading()
+        shared.read_on()
+        assert way_in.said == ["hold"]
+        shared.read_on()
+        assert way_in.said == ["hold", "read on"]

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -12,13 +13,16 @@ from starlette.websockets import WebSocket
 
 from access_kit import open_access
 from asgi_fakes import Message, Peer, Transport, started_node, until
+from gateway_serving import app_with, serving
+from portcast import Gateway
 from portcast.config import HttpOptions
 from portcast.delivery import Batch
 from portcast.runtime import Node
 from portcast.web.resume import Encodings
 from portcast.web.transports import KEY, OWNER_KEY
-from portcast.web.websocket import WebSocketEndpoint
+from portcast.web.websocket import Chatter, WebSocketEndpoint
 from portcast.web.websocket_asgi import EXTENSION
+from portcast.web.websocket_protocol import WebSocketProtocol
 
 pytestmark = pytest.mark.anyio
 
@@ -97,7 +101,7 @@ class Connection:
         self.owner = owner
         self.calls.append("bind")
 
-    def detach(self) -> None:
+    def detach(self, on_message: object = None) -> None:
         self.calls.append("detach")
 
     def write(self, batch: Batch) -> bool:
@@ -285,3 +289,47 @@ async def test_the_restart_is_told() -> None:
             {"type": "websocket.send", "text": "last"},
             {"type": "websocket.close", "code": 1012, "reason": "server is restarting"},
         ]
+
+
+@pytest.mark.row(16)
+class TestChatter:
+    """Clients that send to those who do not listen."""
+
+    def test_too_much_ends_the_connection(self) -> None:
+        """A message now and then is passed over: some clients have pings of their own."""
+        closed: list[tuple[int, str]] = []
+        subscriber: Any = SimpleNamespace(close=lambda *why: closed.append(why))
+        now = 0.0
+        chatter = Chatter((2, 1000), lambda: now)
+        chatter.subscriber = subscriber
+        for _ in range(10):
+            chatter("ping")
+            chatter(b"ping")
+            now += 1
+        assert closed == []
+        chatter("x" * 1001)
+        assert closed == [(1008, "too many messages")]
+
+    @pytest.mark.parametrize("server", ["our class", "stock uvicorn", "any other"])
+    async def test_on_every_server(self, server: str) -> None:
+        """Through all three sinks."""
+        app: Any = app_with(Gateway(http=HttpOptions(message_rate=5)))
+        config: dict[str, Any] = {}
+        if server == "our class":
+            config = {"ws": WebSocketProtocol}
+        elif server == "any other":
+            inner = app
+
+            async def wrapped(scope: Any, receive: Any, send: Any) -> None:
+                async def forward(message: Any) -> None:
+                    await send(message)
+
+                await inner(scope, receive, forward)
+
+            app = wrapped
+        async with serving(app, **config) as served, served.websocket() as client:
+            for _ in range(6):
+                await client.send("hello")
+            with anyio.fail_after(5):
+                await client.wait_closed()
+            assert (client.close_code, client.close_reason) == (1008, "too many messages")

@@ -82,6 +82,7 @@ def run(settings: Settings) -> None:
         http=settings.http,
         options=settings.http_options,
         tls=HttpTls.of(settings.http_tls, gateway.emit),
+        emit=gateway.emit,
         reload=(lambda: gateway.is_running and gateway.reload_certificates()) if has_tls else None,
         drain_timeout_s=settings.gateway.drain_timeout_s,
         on_ready=lambda http: announce(settings, gateway, http),

@@ -45,6 +45,7 @@ from portcast.events import (
     RedactionFailed,
     SubscriberClosed,
     SubscriberDemoted,
+    SubscriberRefused,
     SubscriberSlow,
 )
 from portcast.observability.counters import event_name
@@ -75,6 +76,7 @@ _WARNINGS = (
     RecordingCapped,
     RedactionFailed,
     SubscriberDemoted,
+    SubscriberRefused,
 )
 _ALIASES = {"connection_id": "connection", "subscriber_id": "subscriber"}
 # What `FramingError` and `CodecError` say of the payload; see `_without_payload`.

@@ -1,5 +1,6 @@
 """Listeners, connections, the hub and the orderly stop. Knows neither a concrete broker nor a user's handler."""
 
+from portcast.runtime.admission import subscriber_admission
 from portcast.runtime.authentication import Authenticate, check_of
 from portcast.runtime.catch_up import within_bytes
 from portcast.runtime.connection import Connection
@@ -21,7 +22,7 @@ from portcast.runtime.relay import RelayConsumer
 from portcast.runtime.session import Handler, Session
 from portcast.runtime.statistics import HubStatistics, ListenerStatistics
 from portcast.runtime.store import STORE_TOPICS, Key, Store
-from portcast.runtime.subscriber import CLOSE_RESTART, CLOSE_SHUTDOWN, CLOSE_SLOW, Follower, Subscriber
+from portcast.runtime.subscriber import CLOSE_RESTART, CLOSE_SHUTDOWN, CLOSE_SLOW, CLOSE_TRY_AGAIN, Follower, Subscriber
 from portcast.runtime.surroundings import Placement, Surroundings, surroundings
 from portcast.runtime.tls_peer import PeerCertificate, TlsInfo
 
@@ -29,6 +30,7 @@ __all__ = [
     "CLOSE_RESTART",
     "CLOSE_SHUTDOWN",
     "CLOSE_SLOW",
+    "CLOSE_TRY_AGAIN",
     "OWN_TOPICS",
     "STORE_TOPICS",
     "Authenticate",
@@ -71,6 +73,7 @@ __all__ = [
     "drain",
     "one_at_a_time",
     "raise_descriptor_limit",
+    "subscriber_admission",
     "surroundings",
     "within_bytes",
 ]

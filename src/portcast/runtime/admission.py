@@ -1,4 +1,4 @@
-"""Who may connect to a listener: networks, connections per address, connects per second of an address.
+"""Who may connect: networks, connections in all and per address, connects per second of an address.
 
 Asked once per connection with the peer's real address, and told when the connection is gone. An address is one IPv4
 address or one IPv6 network of 64 bits: that is the smallest part of IPv6 that one customer gets (RFC 6177 §2), who can
@@ -13,8 +13,9 @@ from collections import Counter
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-from portcast.config import ListenerOptions
-from portcast.events import RefusalReason
+from portcast.config import HttpOptions, ListenerOptions
+from portcast.events import RefusalReason, SubscriberReason
+from portcast.runtime.limits import http_connections, subscriber_budget
 from portcast.runtime.rates import BucketTable
 
 MOST_ADDRESSES = 16_384
@@ -63,19 +64,33 @@ class Networks:
 class Admission:
     """See the top of the module. Used on the loop only."""
 
-    def __init__(self, networks: Networks, *, max_per_address: int, connect_rate: float) -> None:
+    def __init__(
+        self,
+        networks: Networks,
+        *,
+        max_per_address: int,
+        connect_rate: float = 0.0,
+        max_connections: int = 0,
+        proxies: Sequence[str] = (),
+    ) -> None:
         """Begin with nobody connected.
 
         Args:
             networks: who may connect at all.
+            max_connections: connections at a time; 0 for no limit. One more is refused: who is there already, stays.
             max_per_address: connections of one address at a time; 0 for no limit.
             connect_rate: connections per second of one address; as many, but at least one, may come at once; 0 for no
                 limit.
+            proxies: networks whose addresses speak for others: they count in all only.
         """
         self._networks = networks
+        self._proxies = [ip_network(one) for one in proxies]
+        self._most_in_all = max_connections
         self._most = max_per_address
         self._rate = BucketTable(connect_rate, MOST_ADDRESSES) if connect_rate else None
         self._connected: Counter[str] = Counter()
+        self.connections = 0
+        """Those that count now."""
 
     def __len__(self) -> int:
         """Return how many addresses are connected; none is remembered after its last connection."""
@@ -88,9 +103,22 @@ class Admission:
             host: its real address; ``unix`` and whatever else is no IP address is never refused.
             now: monotonic seconds.
         """
-        try:
-            address = real_address(host)
-        except ValueError:
+        reason = "max_connections" if 0 < self._most_in_all <= self.connections else self._refusal(host, now)
+        if reason is None:
+            self.connections += 1
+        return reason
+
+    def would_refuse(self, host: str) -> RefusalReason | None:
+        """Return why a peer could not connect now, as far as it is a matter of how many there are; take no place."""
+        if 0 < self._most_in_all <= self.connections:
+            return "max_connections"
+        address = self._address(host) if self._most else None
+        is_full = address is not None and self._connected[address_key(address)] >= self._most
+        return "max_per_address" if is_full else None
+
+    def _refusal(self, host: str, now: float) -> RefusalReason | None:
+        address = self._address(host)
+        if address is None:
             return None
         if not self._networks.allows(address):
             return "denied"
@@ -104,16 +132,22 @@ class Admission:
         return None
 
     def left(self, host: str) -> None:
-        """Take note that a peer's connection is gone."""
-        if not self._most:
-            return
+        """Take note that a peer's connection is gone, which was not refused."""
+        self.connections -= 1
+        address = self._address(host) if self._most else None
+        if address is not None:
+            key = address_key(address)
+            self._connected[key] -= 1
+            if self._connected[key] <= 0:
+                del self._connected[key]
+
+    def _address(self, host: str) -> IPv4Address | IPv6Address | None:
+        """Return the address that counts; None if there is none, or it is a proxy's."""
         try:
-            key = address_key(real_address(host))
+            address = real_address(host)
         except ValueError:
-            return
-        self._connected[key] -= 1
-        if self._connected[key] <= 0:
-            del self._connected[key]
+            return None
+        return None if any(address in one for one in self._proxies) else address
 
 
 def admission_of(options: ListenerOptions) -> Admission | None:
@@ -122,3 +156,14 @@ def admission_of(options: ListenerOptions) -> Admission | None:
     if not (networks or options.max_per_address or options.connect_rate):
         return None
     return Admission(networks, max_per_address=options.max_per_address, connect_rate=options.connect_rate)
+
+
+def subscriber_admission(options: HttpOptions, descriptors: int) -> Admission:
+    """Return what the options of HTTP say of subscribers, where there may be so many open files."""
+    most = subscriber_budget(http_connections(descriptors, options.max_connections), options.max_subscribers)
+    return Admission(Networks((), ()), max_connections=most, max_per_address=options.max_subscribers_per_address)
+
+
+def too_many(reason: RefusalReason) -> SubscriberReason:
+    """Return what a refusal by `subscriber_admission` is called."""
+    return "max_subscribers" if reason == "max_connections" else "max_subscribers_per_address"

@@ -27,16 +27,18 @@ from collections.abc import Callable, Iterable, Sequence
 
 from portcast.brokers.base import Broker
 from portcast.delivery import Batch, Encoding, FlushPacer, Loss, OutboxLimits, Sink, Standing
-from portcast.events import Emit, SubscriberClosed, SubscriberOpened
+from portcast.events import Emit, SubscriberClosed, SubscriberOpened, SubscriberRefused
 from portcast.publication import Run
+from portcast.runtime.admission import Admission, too_many
 from portcast.runtime.audience import Audiences
 from portcast.runtime.catch_up import CatchUp
 from portcast.runtime.clock import Clock, Timer
 from portcast.runtime.encoder import EncodedRun, Joined, grouped
+from portcast.runtime.peers import host_of
 from portcast.runtime.pending import Pending, is_pending, withdraw
 from portcast.runtime.slow_consumers import LossCount, SlowConsumers
 from portcast.runtime.statistics import HubStatistics
-from portcast.runtime.subscriber import Subscriber
+from portcast.runtime.subscriber import CLOSE_TRY_AGAIN, Subscriber
 from portcast.runtime.turnstile import Turnstile
 from portcast.topic_table import TopicTable
 
@@ -78,6 +80,8 @@ class Hub:
         self._subscribers: set[Subscriber] = set()
         self._audiences = Audiences(topics)
         self._close_reason: str | None = None
+        self.admission: Admission | None = None
+        """How many there may be, in all and of one address; no limit if None. Set before anybody subscribes."""
         # What waits for the flush.
         self._pending: list[Pending] = []
         self._pending_bytes = self._pending_messages = 0
@@ -115,7 +119,7 @@ class Hub:
     ) -> Subscriber:
         """Add a subscriber: it gets what is published from now on.
 
-        It may be closed already when this returns: once `close` or `abort` was called.
+        It may be closed already when this returns: once `close` or `abort` was called, or if there are too many.
 
         Args:
             filters: valid topic filters; a publication that matches several arrives once.
@@ -128,6 +132,10 @@ class Hub:
         now = self._clock.time()
         subscriber = Subscriber(self, filters, encoding, sink, self._limits, now, transport=transport, peer=peer)
         bind(subscriber)
+        if self.admission is not None and (reason := self.admission.refusal(host_of(peer), now)) is not None:
+            self._emit(SubscriberRefused(transport, peer, too_many(reason)))
+            subscriber.close(CLOSE_TRY_AGAIN, "too many subscribers")
+            return subscriber
         self._subscribers.add(subscriber)
         self._audiences.add(subscriber)
         self._emit(SubscriberOpened(subscriber.id, transport, subscriber.filters, peer))
@@ -137,12 +145,21 @@ class Hub:
         self._slow.arm(now)
         return subscriber
 
+    def refuses(self, transport: str, peer: str) -> bool:
+        """Return True if `subscribe` would refuse a client now; for those that can be told before."""
+        reason = self.admission.would_refuse(host_of(peer)) if self.admission is not None else None
+        if reason is not None:
+            self._emit(SubscriberRefused(transport, peer, too_many(reason)))
+        return reason is not None
+
     def unsubscribe(self, subscriber: Subscriber, reason: str) -> None:
         """Remove a subscriber; what waits for it counts as dropped. Does nothing the second time."""
         if subscriber not in self._subscribers:
             return
         outbox = subscriber.outbox
         self._subscribers.discard(subscriber)
+        if self.admission is not None:
+            self.admission.left(host_of(subscriber.peer))
         self._catch_up.discard(subscriber)
         self._audiences.remove(subscriber)
         pending = sum(len(one.run) for one in self._pending if subscriber in one.topic.audience)

@@ -8,6 +8,9 @@ MOST_CONNECTIONS = 10_000
 """Cap of the automatic budget; a user who needs more says so."""
 RESERVE = 256
 """Descriptors kept for the HTTP side, logs, brokers and files."""
+OWN_DESCRIPTORS = 32
+"""For what is no peer: standard streams, the loop, listeners, logs, state files, a module that is imported late. A bare
+`portcast serve` with three listeners has 13."""
 MOST_PENDING = 2048
 """Sockets at a time of which nothing is known yet, so many as the backlog of HTTP holds: a crowd that comes back in one
 turn of the loop must not push itself out."""
@@ -45,6 +48,34 @@ def connection_budget(descriptors: int, wanted: int = 0) -> int:
     """
     possible = max(16, descriptors * 8 // 10 - RESERVE)
     return min(possible, wanted or MOST_CONNECTIONS)
+
+
+def http_budget(descriptors: int, connections: int) -> int:
+    """Return how many sockets HTTP and WebSockets may have together, so that `OWN_DESCRIPTORS` are left; at least 8.
+
+    Args:
+        descriptors: the limit of open files.
+        connections: device connections that may be open, as `connection_budget` says.
+    """
+    return max(8, descriptors - connections - OWN_DESCRIPTORS)
+
+
+def http_connections(descriptors: int, wanted: int = 0) -> int:
+    """Return how many sockets HTTP and WebSockets may have: what devices can never use, at most 10 000.
+
+    Args:
+        descriptors: the limit of open files.
+        wanted: what the user asked for, 0 if nothing; then it is that.
+    """
+    return wanted or min(MOST_CONNECTIONS, http_budget(descriptors, connection_budget(descriptors, descriptors)))
+
+
+def subscriber_budget(connections: int, wanted: int = 0) -> int:
+    """Return how many subscribers there may be where HTTP has so many sockets: nine of ten.
+
+    The rest is for requests, health checks among them.
+    """
+    return wanted or max(1, connections * 9 // 10)
 
 
 def most_pending(sockets: int) -> int:

@@ -35,6 +35,11 @@ class TokenBucket:
         self._tokens -= 1.0
         return True
 
+    def is_full(self, now: float) -> bool:
+        """Return True if it is as in the beginning."""
+        self._fill(now)
+        return self._tokens >= self._burst
+
     def charge(self, tokens: int, now: float) -> float:
         """Take tokens, into debt if need be; return the seconds until the debt is paid, 0 if there is none."""
         self._fill(now)
@@ -56,6 +61,10 @@ class Throttle:
         """Count what came; return the seconds for which no more should be read, 0 to go on."""
         wait = self._messages.charge(messages, now) if self._messages is not None else 0.0
         return max(wait, self._bytes.charge(bytes_, now)) if self._bytes is not None else wait
+
+    def is_full(self, now: float) -> bool:
+        """Return True if it is as in the beginning, so that it may be forgotten and made again."""
+        return all(one is None or one.is_full(now) for one in (self._messages, self._bytes))
 
 
 class BucketTable:

@@ -14,6 +14,8 @@ from portcast.runtime.encoder import EncodedRun
 
 CLOSE_RESTART = 1012
 """RFC 6455 registry, "service restart": the client should come back."""
+CLOSE_TRY_AGAIN = 1013
+"""RFC 6455 registry, "try again later"."""
 CLOSE_SHUTDOWN = 3001
 """Centrifuge's "shutdown": the same to an SDK."""
 CLOSE_SLOW = 3008

@@ -2,7 +2,17 @@
 
 from portcast.web.asgi_sink import AsgiSink
 from portcast.web.hosts import HostRule, host_dependency, host_guards
+from portcast.web.networks import network_guards
 from portcast.web.routes import add_routes
 from portcast.web.transports import TransportProbe, put_probe
 
-__all__ = ["AsgiSink", "HostRule", "TransportProbe", "add_routes", "host_dependency", "host_guards", "put_probe"]
+__all__ = [
+    "AsgiSink",
+    "HostRule",
+    "TransportProbe",
+    "add_routes",
+    "host_dependency",
+    "host_guards",
+    "network_guards",
+    "put_probe",
+]

@@ -28,6 +28,8 @@ from typing import cast
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from portcast.web.websocket_reading import PacedProtocol
+
 TIMEOUT_ANSWER = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 """RFC 9110 §15.5.9. A connection on which nothing was ever sent is closed without: browsers open some in advance."""
 
@@ -127,6 +129,9 @@ def http_protocol(deadlines: HttpDeadlines) -> type[asyncio.Protocol]:
     """Return uvicorn's h11 protocol class with the deadlines around it, for ``uvicorn.Config(http=…)``."""
 
     class HttpProtocol(H11Protocol):
+        on_lost: Callable[[], object] | None = None
+        """Called once the connection is gone, also if it has become a WebSocket meanwhile."""
+
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             super().connection_made(cast("asyncio.Transport", transport))
             deadlines.awaits_request(self)
@@ -143,6 +148,14 @@ def http_protocol(deadlines: HttpDeadlines) -> type[asyncio.Protocol]:
             deadlines.pending.leave(self)
             deadlines.owing.leave(self)
             super().connection_lost(exc)
+            if self.on_lost is not None:
+                self.on_lost()
+
+        def handle_websocket_upgrade(self, event: h11.Request) -> None:
+            super().handle_websocket_upgrade(event)
+            following = self.transport.get_protocol()
+            if isinstance(following, PacedProtocol):
+                following.on_lost = self.on_lost
 
         def pause_writing(self) -> None:
             super().pause_writing()

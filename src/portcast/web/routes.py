@@ -17,6 +17,7 @@ from portcast.web.http_access import HttpAccess, left_s
 from portcast.web.login import add_login
 from portcast.web.models import REFUSED, Problem
 from portcast.web.page import add_page
+from portcast.web.peer import peer_of
 from portcast.web.recorder import add_recorder
 from portcast.web.resume import Encodings
 from portcast.web.subscribe import MAX_REPLAY, NodeOf, ready_node
@@ -77,8 +78,11 @@ def _add_events(
     router: APIRouter, node: NodeOf, encodings: Encodings, access: HttpAccess, options: HttpOptions
 ) -> None:
     async def stream(request: Request, path_filter: str | None) -> EventStream:
-        if ready_node(node) is None:
+        running = ready_node(node)
+        if running is None:
             raise HTTPException(503, "the server is not ready", headers={"retry-after": "1"})
+        if running.hub.refuses("events", peer_of(request.scope)):
+            raise HTTPException(503, "too many subscribers", headers={"retry-after": "5"})
         try:
             wish = wish_of(request, path_filter)
         except ValueError as error:  # TopicError is one

@@ -41,10 +41,11 @@ from portcast.centrifuge.session import Session
 from portcast.delivery import Sink
 from portcast.errors import CentrifugeError
 from portcast.runtime import Subscriber
+from portcast.runtime.rates import Throttle as RateThrottle
 from portcast.web.sdk_access import Answer, Caller, Grant, Verdict
 from portcast.web.sdk_channels import SdkChannels
 from portcast.web.sdk_commands import granted, perform
-from portcast.web.sdk_queue import CommandQueue, Reader, Throttle
+from portcast.web.sdk_queue import CommandQueue, Pace, Reader, SharedReader, Throttle
 from portcast.web.sdk_wire import Wire
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class SdkClient:
         "_is_pumping",
         "_is_resuming",
         "_out",
+        "_pace",
         "_queue",
         "_reader",
         "_sink",
@@ -105,7 +107,7 @@ class SdkClient:
         self.session = session
         self.wire = wire
         self._sink = sink
-        self._reader = reader
+        self._reader = SharedReader(reader) if reader is not None else None
         self.http = http
         self.caller: Caller | None = None
         # For transports whose client cannot write on its connection: its commands come by requests of their own.
@@ -115,6 +117,7 @@ class SdkClient:
         # What came in and waits, and what goes out at the end of this step.
         self._queue = CommandQueue()
         self._throttle: Throttle | None = None
+        self._pace: Pace | None = None
         self._out: list[Reply] = []
         self._is_pumping = self._is_resuming = False
         self._has_room = True
@@ -140,6 +143,9 @@ class SdkClient:
             _logger.debug("bad frame client=%s problem=%r", self.session.client, str(error))
             self.carry_out(self.session.end(codes.BAD_COMMAND))
             return
+        if self.node.rates is not None and not self._is_in_pace(len(commands), len(data)):
+            self.carry_out(self.session.end(codes.TOO_MANY_COMMANDS))
+            return
         for command in commands:
             if is_pong(command):
                 self._step(command)
@@ -149,6 +155,13 @@ class SdkClient:
         self.pump()
         if self._queue.is_too_long:
             self._too_much()
+
+    def _is_in_pace(self, commands: int, size: int) -> bool:
+        assert self.node.rates is not None, "there is a limit"
+        now = self.node.now()
+        if self._pace is None:
+            self._pace = Pace(RateThrottle(*self.node.rates, now), self._reader)
+        return self._pace.allows(commands, size, now)
 
     def _too_much(self) -> None:
         if self._throttle is None and self._reader is not None:
@@ -261,7 +274,7 @@ class SdkClient:
         """See `portcast.runtime.Follower.ended`."""
         self.session.end(codes.CONNECTION_CLOSED)
         self.channels.leave_all()
-        self.deadline = self.granted_later = self._throttle = None
+        self.deadline = self.granted_later = self._throttle = self._pace = None
         self._queue.clear()
         for task in self._tasks or ():
             task.cancel()
@@ -273,6 +286,8 @@ class SdkClient:
             self.carry_out(self.session.expire(now))
         if self._throttle is not None:
             self._throttle.look(len(self._queue), now)
+        if self._pace is not None and self._pace.look(now):
+            self._pace = None
         self.channels.settle()
 
     # The rules

@@ -139,9 +139,15 @@ def add_sdk_http(router: APIRouter, node_of: SdkNodeOf, options: HttpOptions) ->
             raise HTTPException(503, "the server is not ready", headers={"retry-after": "1"})
         return node
 
+    def with_room(request: Request) -> SdkNode:
+        node = ready(request)
+        if node.hub.refuses("centrifuge", peer_of(request.scope)):
+            raise HTTPException(503, "too many subscribers", headers={"retry-after": "5"})
+        return node
+
     @router.post("/connection/http_stream", include_in_schema=False)
     async def http_stream(request: Request) -> Response:
-        node = ready(request)
+        node = with_room(request)
         body = await read_body(request, options.max_message_bytes)
         is_protobuf = request.headers.get("content-type") == PROTOBUF
         format_ = Format.PROTOBUF if is_protobuf else Format.JSON
@@ -149,7 +155,7 @@ def add_sdk_http(router: APIRouter, node_of: SdkNodeOf, options: HttpOptions) ->
 
     @router.get("/connection/sse", include_in_schema=False)
     async def sse(request: Request) -> Response:
-        node = ready(request)
+        node = with_room(request)
         commands = request.query_params.get("cf_connect", "")
         if not commands:
             raise HTTPException(400, "cf_connect is missing: the connect command as JSON, encoded for a URL")

@@ -51,7 +51,14 @@ class SdkNode:
     """See the top of the module."""
 
     def __init__(
-        self, node: Node, access: Access, options: SessionOptions, emit: Emit, *, max_message_bytes: int = 65_536
+        self,
+        node: Node,
+        access: Access,
+        options: SessionOptions,
+        emit: Emit,
+        *,
+        max_message_bytes: int = 65_536,
+        rates: tuple[float, float] | None = None,
     ) -> None:
         """Prepare without clients.
 
@@ -61,8 +68,10 @@ class SdkNode:
             options: of every session; ``accepts_messages`` is the rules' to say.
             emit: takes what happens.
             max_message_bytes: largest message of a client. A server may take larger ones, uvicorn 16 MiB by itself.
+            rates: commands and bytes per second of a client, 0 for no limit; None if neither has one.
         """
         self.max_message_bytes = max_message_bytes
+        self.rates = rates
         self.hub = node.hub
         self.broker = node.broker
         self.now = node.now

@@ -4,6 +4,9 @@ One that sends faster than its commands are carried out (a bulk of publications 
 while the topic is held) is not read for a while: TCP slows it down, and nothing is lost. If not one command is done for
 too long, it is read again, and more ends the connection with 3013; so does too much at once where the way in cannot be
 held: requests beside a stream.
+
+One that sends more than its rate (``[http] message_rate``, ``rate_bytes``) is not read until the average is right
+again, however fast its commands are carried out; where it cannot be held, that ends the connection with 3013, too.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from portcast.centrifuge.messages import Command
+from portcast.runtime.rates import Throttle as RateThrottle
 
 MAX_QUEUED = 4096
 """Commands that may wait. A reconnect brings 129; what an app does at once is far below what floods."""
@@ -87,6 +91,64 @@ class Reader(Protocol):
     def read_on(self) -> None:
         """Read again."""
         ...
+
+
+class SharedReader:
+    """A way in that two may hold: it is read again when both have let go."""
+
+    __slots__ = ("_holders", "_reader")
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._holders = 0
+
+    def hold_reading(self) -> None:
+        """See `Reader`."""
+        self._holders += 1
+        if self._holders == 1:
+            self._reader.hold_reading()
+
+    def read_on(self) -> None:
+        """See `Reader`; once for each `hold_reading`."""
+        self._holders -= 1
+        if not self._holders:
+            self._reader.read_on()
+
+
+class Pace:
+    """What one client sends per second; made when it sends something, and forgotten when it is silent."""
+
+    __slots__ = ("_held_until", "_reader", "_throttle")
+
+    def __init__(self, throttle: RateThrottle, reader: Reader | None) -> None:
+        """Begin.
+
+        Args:
+            throttle: what it may send.
+            reader: its way in; None if that cannot be held.
+        """
+        self._throttle = throttle
+        self._reader = reader
+        self._held_until: float | None = None
+
+    def allows(self, messages: int, size: int, now: float) -> bool:
+        """Count what came; hold the way in if it was too much. Return False if it cannot be held."""
+        wait_s = self._throttle.charge(messages, size, now)
+        if not wait_s:
+            return True
+        if self._reader is None:
+            return False
+        if self._held_until is None:
+            self._reader.hold_reading()
+        self._held_until = now + wait_s
+        return True
+
+    def look(self, now: float) -> bool:
+        """Read on if it is time; return True if nothing is left to remember. To be called now and then."""
+        if self._held_until is not None and now >= self._held_until and self._reader is not None:
+            self._held_until = None
+            self._reader.read_on()
+        return self._held_until is None and self._throttle.is_full(now)
 
 
 class Throttle:

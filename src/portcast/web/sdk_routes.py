@@ -50,7 +50,12 @@ class _SdkNodes:
             return None
         if self._current is None or self._current.hub is not node.hub:
             self._current = SdkNode(
-                node, self._access(), self._options, self._emit, max_message_bytes=self._http.max_message_bytes
+                node,
+                self._access(),
+                self._options,
+                self._emit,
+                max_message_bytes=self._http.max_message_bytes,
+                rates=self._http.rates,
             )
         return self._current
 

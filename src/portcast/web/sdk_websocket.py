@@ -1,8 +1,8 @@
 """``WS /connection/websocket``: the Centrifuge client protocol for SDKs, through any of the three sinks.
 
 JSON or Protobuf by subprotocol or query (`portcast.centrifuge.format`). Close codes are those of
-`portcast.centrifuge.codes`; 1013 before the node is ready, 3506 for Protobuf where it is not installed, 1009 for a
-message that is too big; a page of a foreign origin is refused with 403 before the handshake.
+`portcast.centrifuge.codes`; 1013 before the node is ready or with too many subscribers, 3506 for Protobuf where it is
+not installed, 1009 for a message that is too big; a page of a foreign origin is refused with 403 before the handshake.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from portcast.centrifuge.format import choose_format, wants_native_ping
 from portcast.centrifuge.options import SessionOptions
 from portcast.config import HttpOptions
 from portcast.errors import MissingDependencyError
+from portcast.runtime import CLOSE_TRY_AGAIN
 from portcast.web.asgi_sink import AsgiSink
 from portcast.web.origin import is_allowed_origin
 from portcast.web.peer import peer_of
@@ -26,7 +27,7 @@ from portcast.web.sdk_node import SdkNode
 from portcast.web.sdk_wire import Form, wire
 from portcast.web.transport_sink import TransportSink, stock_protocol_of
 from portcast.web.transports import Scope, transport_of
-from portcast.web.websocket import CLOSE_TRY_AGAIN, farewell
+from portcast.web.websocket import farewell
 from portcast.web.websocket_asgi import EXTENSION
 from portcast.web.websocket_protocol import WebSocketProtocol
 

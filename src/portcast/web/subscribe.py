@@ -6,6 +6,7 @@ import asyncio
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from starlette.datastructures import QueryParams
 
@@ -168,6 +169,16 @@ def _expire(reference: weakref.ref[Subscriber]) -> None:
         subscriber.close(CLOSE_EXPIRED, "the token has expired")
 
 
+class Chatterer(Protocol):
+    """Takes what a client sends."""
+
+    subscriber: Subscriber
+
+    def __call__(self, message: str | bytes, /) -> None:
+        """Take a message."""
+        ...
+
+
 async def serve(
     node: Node,
     wish: Wish,
@@ -178,11 +189,14 @@ async def serve(
     transport: str,
     peer: str,
     left_s: float | None = None,
+    chatter: Chatterer | None = None,
 ) -> None:
-    """Subscribe, write until the client leaves or is removed, unsubscribe."""
+    """Subscribe, write until the client leaves or is removed, unsubscribe; ``chatter`` takes what it sends."""
     subscriber = subscribe(node, wish, encoding, sink, sink.bind, transport=transport, peer=peer, left_s=left_s)
+    if chatter is not None:
+        chatter.subscriber = subscriber
     reason = "aborted"
     try:
-        reason = await sink.run(receive)
+        reason = await sink.run(receive, chatter)
     finally:
         subscriber.ended(reason)

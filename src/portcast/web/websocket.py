@@ -1,13 +1,14 @@
 """``WS /ws`` and ``WS /ws/{filter}``: one message per publication, for any WebSocket client.
 
-Close codes: 1012 the server restarts, 1013 it is not ready, 3008 too slow (with the reason), 4400 the filter or a
+Close codes: 1008 it sends too much, 1012 the server restarts, 1013 it is not ready or has too
+many subscribers, 3008 too slow (with the reason), 4400 the filter or a
 parameter is not valid (with the rule), 4401 a valid key or token is missing or has expired, 4403 what the client has
 shown is not enough. A page of a foreign origin is refused with 403 before the handshake.
 """
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 from fastapi import HTTPException
@@ -15,7 +16,8 @@ from starlette.websockets import WebSocket
 
 from portcast.config import HttpOptions
 from portcast.errors import TopicError
-from portcast.runtime import Node
+from portcast.runtime import CLOSE_TRY_AGAIN, Node, Subscriber
+from portcast.runtime.rates import Throttle
 from portcast.web.asgi_sink import AsgiSink
 from portcast.web.credentials import answered_subprotocol
 from portcast.web.http_access import HttpAccess, left_s
@@ -29,8 +31,8 @@ from portcast.web.transports import transport_of
 from portcast.web.websocket_asgi import EXTENSION
 from portcast.web.websocket_protocol import WebSocketProtocol
 
-CLOSE_TRY_AGAIN = 1013
-"""RFC 6455 registry, "try again later"."""
+CLOSE_POLICY = 1008
+"""RFC 6455 §7.4.1, "policy violation"."""
 CLOSE_BAD_REQUEST = 4400
 """Ours: do not come back with the same request."""
 CLOSE_HTTP = 4000
@@ -50,6 +52,28 @@ def _rule(error: ValueError) -> str:
     if isinstance(error, TopicError) and len(str(error).encode()) > MAX_REASON_BYTES:
         return f"topic: {error.problem}"
     return str(error)
+
+
+class Chatter:
+    """What a client of these paths sends: nobody reads it, and too much of it ends the connection."""
+
+    __slots__ = ("_now", "_rates", "_throttle", "subscriber")
+
+    subscriber: Subscriber
+
+    def __init__(self, rates: tuple[float, float], now: Callable[[], float]) -> None:
+        self._rates = rates
+        self._now = now
+        # Most clients never send anything.
+        self._throttle: Throttle | None = None
+
+    def __call__(self, message: str | bytes) -> None:
+        """Count a message."""
+        now = self._now()
+        if self._throttle is None:
+            self._throttle = Throttle(*self._rates, now)
+        if self._throttle.charge(1, len(message), now):
+            self.subscriber.close(CLOSE_POLICY, "too many messages")
 
 
 class WebSocketEndpoint:
@@ -93,15 +117,18 @@ class WebSocketEndpoint:
         """Subscribe through the fastest sink that the server offers (see `portcast.web.transport_sink`)."""
         scope = websocket.scope
         peer = peer_of(scope)
+        chatter = Chatter(self._options.rates, node.now) if self._options.rates is not None else None
         connection: WebSocketProtocol | None = (scope.get("extensions") or {}).get(EXTENSION)
         if connection is not None:
             form: Form = "deflated" if connection.is_deflated else "frames"
             encoding = self._encodings.websocket(wish.filters, form, is_json=wish.is_json)
-            subscribe(
+            subscriber = subscribe(
                 node, wish, encoding, connection, connection.bind, transport="websocket", peer=peer, left_s=left_s
             )
+            if chatter is not None:
+                chatter.subscriber = subscriber
             # From here on neither this task nor the scope is needed.
-            connection.detach()
+            connection.detach(chatter)
             return
         stock = stock_protocol_of(scope)
         form = "messages" if stock is None else "frames"
@@ -112,4 +139,14 @@ class WebSocketEndpoint:
             else TransportSink(websocket.send, stock, farewell=farewell)
         )
         encoding = self._encodings.websocket(wish.filters, form, is_json=wish.is_json)
-        await serve(node, wish, encoding, sink, websocket.receive, transport="websocket", peer=peer, left_s=left_s)
+        await serve(
+            node,
+            wish,
+            encoding,
+            sink,
+            websocket.receive,
+            transport="websocket",
+            peer=peer,
+            left_s=left_s,
+            chatter=chatter,
+        )

@@ -21,6 +21,7 @@ transport hands over although it is paused (over TLS, the rest of a record or tw
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from enum import Enum
 
 PIECE_BYTES = 4096
@@ -41,10 +42,11 @@ class PacedProtocol(asyncio.Protocol):
     """See the theory on top of the module.
 
     Attributes:
+        on_lost: called once the transport is gone; may be set from outside.
         transport: the way to the peer; set by whoever inherits.
     """
 
-    __slots__ = ("_is_due", "_left", "_reading", "transport")
+    __slots__ = ("_is_due", "_left", "_reading", "on_lost", "transport")
 
     transport: asyncio.Transport
 
@@ -53,6 +55,7 @@ class PacedProtocol(asyncio.Protocol):
         self._left = b""
         # A turn of `_take_next` is scheduled.
         self._is_due = False
+        self.on_lost: Callable[[], object] | None = None
 
     def take(self, data: bytes) -> None:
         """Look at what was read; for whoever inherits."""
@@ -90,6 +93,8 @@ class PacedProtocol(asyncio.Protocol):
         """Forget what was not taken: the transport is gone."""
         self._reading = _State.LOST
         self._left = b""
+        if self.on_lost is not None:
+            self.on_lost()
 
     def _pause(self, state: _State) -> None:
         self._reading = state
