@@ -162,6 +162,10 @@ class Recorder:
     def abandon(self) -> None:
         self.calls.append("abandon")
 
+    @property
+    def waiting_bytes(self) -> int:
+        return 0
+
     def rest(self, silent_s: float) -> None:
         self.calls.append("rest")
 
@@ -509,3 +513,13 @@ def free_port() -> int:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
         return port
+
+
+SMALL: dict[str, Any] = {"write_buffer_bytes": 1024}
+"""Options of a listener whose devices are soon not keeping up."""
+
+
+async def fill(it: Serving, connection: Connection) -> None:
+    """Send to a device that does not read until its connection says that it does not keep up."""
+    await eventually(lambda: not connection.send_nowait(b"x" * 10_000))
+    assert connection.bytes_sent > 1024

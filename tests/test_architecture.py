@@ -24,7 +24,7 @@ PURE = ("framing", "codecs", "topics", "history", "delivery", "devices", "record
 """Packages that know no loop, socket, log or clock; independent of each other."""
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "refusals", "store_errors", "types", "publication", "events", "version"),
+    ("errors", "process_events", "refusals", "store_errors", "types", "publication", "events", "version"),
     PURE,
     (
         "config",
@@ -52,7 +52,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
             "hangup",
             "process_end",
         ),
-        *("signals", "hooks", "posture"),
+        *("signals", "hooks", "posture", "posture_view"),
     ),
     ("cli", "dashboard", "testing"),
     ("portcast",),  # the root re-exports

@@ -9,7 +9,9 @@ import pytest
 from access_kit import digest
 from portcast import settings as settings_module
 from portcast.errors import ConfigurationError
-from portcast.posture import CHECKS, LEVELS, Finding, posture, worst
+from portcast.posture import CHECKS, posture, worst
+from portcast.posture_view import LEVELS, Finding
+from portcast.runtime import memory_limit
 from portcast.settings import load_settings
 
 KEY = "key-0123456789-0123456789"
@@ -241,3 +243,35 @@ def test_what_tls_takes_away(tmp_path: Path) -> None:
     assert any("client_cert is optional: who shows no certificate is let in, too" in one for one in noted)
     with pytest.raises(ConfigurationError):
         findings(f'{text}client_cert = "optional"', tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("limit", "allowed", "used", "told"),
+    [
+        ("0", (1000, "cgroup"), 9, ("ok", "above 800 bytes devices wait and newcomers are refused")),
+        ("500", (1000, "cgroup"), 9, ("ok", "above 500 bytes devices wait and newcomers are refused")),
+        (
+            "2000",
+            (1000, "cgroup"),
+            9,
+            ("danger", "memory_limit_bytes is 2000 bytes, and the control group allows 1000"),
+        ),
+        ("0", (0, "none"), 0, ("warning", "this system does not tell what is used")),
+    ],
+)
+def test_the_limit_of_memory(
+    limit: str,
+    allowed: tuple[int, str],
+    used: int,
+    told: tuple[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A limit above that of the kernel is none."""
+    monkeypatch.setattr(memory_limit, "hard_limit", lambda root=None: allowed)
+    monkeypatch.setattr("portcast.posture.hard_limit", lambda: allowed)
+    monkeypatch.setattr("portcast.posture.memory_use", lambda: memory_limit.MemoryUse(used))
+    (one,) = [
+        one for one in findings(f"[gateway]\nmemory_limit_bytes = {limit}\n", tmp_path) if one.subject == "memory"
+    ]
+    assert (one.level, one.sentence[: len(told[1])]) == told

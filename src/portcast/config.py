@@ -325,6 +325,14 @@ class GatewayOptions(Checked):
             "minimum": 1_048_576,
         },
     )
+    memory_limit_bytes: int = field(
+        default=0,
+        metadata={
+            "help": "resident memory of the process, above which devices are not read and newcomers are refused; 0 = "
+            "80 % of what its control group or the machine has",
+            "minimum": 0,
+        },
+    )
     block_limit_s: float = field(
         default=0.5,
         metadata={

@@ -11,6 +11,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from portcast.process_events import (
+    LoopBlocked as LoopBlocked,
+)
+from portcast.process_events import (
+    MemoryRecovered as MemoryRecovered,
+)
+from portcast.process_events import (
+    MemoryShort as MemoryShort,
+)
+from portcast.process_events import (
+    RecordingCapped as RecordingCapped,
+)
+from portcast.process_events import (
+    RecordingChanged as RecordingChanged,
+)
+from portcast.process_events import (
+    RedactionFailed as RedactionFailed,
+)
 from portcast.types import ConnectionId, DeviceId, ListenerName
 
 CloseReason = Literal[
@@ -84,6 +102,7 @@ RefusalReason = Literal[
     "max_connections",  # the HTTP side has as many as it may
     "max_per_address",  # its address has as many connections as it may
     "connect_rate",  # its address connects too often
+    "memory",  # the process uses more memory than it may, whoever it was
 ]
 
 
@@ -176,18 +195,6 @@ class HandlerAbandoned:
 
 
 @dataclass(frozen=True, slots=True)
-class LoopBlocked:
-    """Something held up the event loop: nobody was served meanwhile. See `portcast.runtime.watchdog`."""
-
-    handler: str
-    """What the running task worked for; empty outside of tasks."""
-    seconds: float
-    """How long it had been blocked when it was noticed; it may have lasted longer."""
-    stack: str
-    """Its innermost frames, outermost first."""
-
-
-@dataclass(frozen=True, slots=True)
 class DeviceAttached:
     """A device said who it is on a connection, and was let in or quarantined."""
 
@@ -225,33 +232,6 @@ class CredentialsRefused:
     peer: str
     reason: Literal["login", "request"]
     """``login``: on the live page or wherever else `POST /session` is used."""
-
-
-@dataclass(frozen=True, slots=True)
-class RecordingChanged:
-    """Somebody, or time, changed what the flight recorder records."""
-
-    rule: str
-    reason: Literal["on", "off", "expired"]
-
-
-@dataclass(frozen=True, slots=True)
-class RecordingCapped:
-    """A connection is too fast to be recorded whole; told once for each. The recorder counts what is missing."""
-
-    connection_id: ConnectionId
-    listener: ListenerName
-    max_rate: int
-
-
-@dataclass(frozen=True, slots=True)
-class RedactionFailed:
-    """The application's redaction raised, so only the sizes of such frames are recorded; told once per connection."""
-
-    connection_id: ConnectionId
-    listener: ListenerName
-    error: str
-    """The exception's class: its text may quote the frame."""
 
 
 SubscriberReason = Literal["max_subscribers", "max_subscribers_per_address"]
@@ -368,6 +348,8 @@ Event = (
     | HandlerFailed
     | HandlerAbandoned
     | LoopBlocked
+    | MemoryShort
+    | MemoryRecovered
     | DeviceAttached
     | DeviceDetached
     | DeviceRejected

@@ -40,6 +40,7 @@ from portcast.runtime import (
     RecorderSettings,
     Store,
     Surroundings,
+    fitting_history,
     subscriber_admission,
     surroundings,
 )
@@ -371,24 +372,21 @@ class Gateway(HookDeclarations, APIRouter):
     def _build(self, topics: TopicTable, overrides: Overrides) -> Node:
         declarations = self.devices.declarations
         check_addresses([one.config for one in declarations], self.http_address)
-        directory = self._options.state_dir
+        kept, directory = fitting_history(self._history, self._options), self._options.state_dir
         state = StateFile(directory, self._history, self.emit) if directory else None
-        providers: dict[type[Any], Callable[[Connection], object]] = {
-            Gateway: lambda connection: self,
-            Store: lambda connection: self.store,
-        }
+        providers: dict[type[Any], Callable[[Connection], object]] = {Gateway: lambda one: self}
+        providers[Store] = lambda one: self.store
         return Node(
             [
                 listener_plan(one, providers=providers, overrides=overrides, environment=os.environ, emit=self.emit)
                 for one in declarations
             ],
-            broker=MemoryBroker(self._history, limits_of=topics.history_of, state=state),
+            broker=MemoryBroker(kept, limits_of=topics.history_of, state=state),
             options=self._options,
             outbox=self._outbox,
             topics=topics,
             emit=self.emit,
-            # In the watchdog's thread: a receiver of its own, since those of the loop belong to the loop.
-            report=LogEvents(),
+            report=LogEvents(),  # in the watchdog's thread: one of its own, since those of the loop belong to the loop
             on_blocked=self._tell_watchers,  # it is in the log by then
             devices=self._device_settings,
             recorder=self._recorder_settings,

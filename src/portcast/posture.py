@@ -16,85 +16,21 @@ level       means
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
-
-from starlette.requests import HTTPConnection
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from portcast.address import Address
-from portcast.api_keys import ALL_RIGHTS, RECORDER_LEVEL, KeyTable, digests_of
-from portcast.centrifuge.messages import ConnectRequest, PublishRequest, SubscribeRequest
+from portcast.api_keys import RECORDER_LEVEL, KeyTable, digests_of
+from portcast.centrifuge.messages import PublishRequest, SubscribeRequest
 from portcast.listen_url import ListenerConfig, asks_certificate, is_open
 from portcast.permissions import PermissionTable
+from portcast.posture_view import LEVELS, Check, Finding, Level, View
+from portcast.runtime.memory_limit import hard_limit, memory_limit, memory_use
 from portcast.settings import Settings
 from portcast.topic_table import is_namespace
 from portcast.web.hosts import HostRule
-from portcast.web.sdk_access import Admission, Caller, Grant
+from portcast.web.sdk_access import Grant
 from portcast.web.sdk_basis import Basis
 from portcast.web.sdk_rules import Rules
-
-Level = Literal["ok", "note", "warning", "danger"]
-LEVELS: tuple[Level, ...] = ("ok", "note", "warning", "danger")
-"""From harmless to dangerous."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that is the case.
-
-    Attributes:
-        level: how bad it is.
-        subject: what it is about: ``http``, ``listener tcp://0.0.0.0:8001``, ``key dashboard``.
-        sentence: for people.
-    """
-
-    level: Level
-    subject: str
-    sentence: str
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What the checks look at.
-
-    Attributes:
-        settings: merged and valid.
-        rules: made of them.
-        connections: device connections at a time.
-    """
-
-    settings: Settings
-    rules: Rules
-    connections: int
-
-    stranger: Caller | None = field(init=False)
-    """Who shows nothing and comes in by the HTTP address; None if that is refused."""
-
-    def __post_init__(self) -> None:
-        host = self.settings.http.host
-        scope = {"type": "http", "headers": [], "server": (host, self.settings.http.port), "state": {}}
-        http = HTTPConnection(scope)
-        admission = self.rules.connect("check", http, ConnectRequest())
-        caller = None
-        if isinstance(admission, Admission):
-            rights = ALL_RIGHTS if self.rules.is_open else admission.rights
-            caller = Caller("check", admission.user, b"", {}, http, rights=rights)
-        object.__setattr__(self, "stranger", caller)
-
-    @property
-    def is_public(self) -> bool:
-        """True if others than this machine can reach HTTP: by its address, or through a proxy in front."""
-        return not self.settings.http.is_loopback or bool(self.settings.http_options.forwarded_from)
-
-    @property
-    def shows_certificate(self) -> bool:
-        """True if HTTP is for those alone who show a certificate."""
-        tls = self.settings.http_tls
-        return bool(tls.client_ca) and tls.client_cert == "required"
-
-
-Check = Callable[[View], Iterable[Finding]]
 
 
 def posture(settings: Settings, environment: Mapping[str, str], *, connections: int) -> list[Finding]:
@@ -319,6 +255,25 @@ def watchdog(view: View) -> Iterator[Finding]:
         yield Finding("note", "process", "block_limit is 0: nobody notices what blocks the event loop")
 
 
+def memory(view: View) -> Iterator[Finding]:
+    """Whether the process slows down before the system kills it."""
+    allowed, source = hard_limit()
+    limit = memory_limit(view.settings.gateway.memory_limit_bytes)
+    if not memory_use().resident:
+        yield Finding("warning", "memory", "this system does not tell what is used: only each buffer has a bound")
+    elif allowed and limit.bytes > allowed:
+        yield Finding(
+            "danger",
+            "memory",
+            f"memory_limit_bytes is {limit.bytes} bytes, and the {_ALLOWS[source]} allows {allowed}: whoever fills "
+            "buffers can get the process killed",
+        )
+    else:
+        yield Finding("ok", "memory", f"above {limit.bytes} bytes devices wait and newcomers are refused")
+
+
+_ALLOWS = {"cgroup": "control group", "machine": "machine", "address_space": "limit of address space"}
+
 CHECKS: tuple[Check, ...] = (
     http_reach,
     http_stranger,
@@ -333,6 +288,7 @@ CHECKS: tuple[Check, ...] = (
     device_limits,
     recorder,
     watchdog,
+    memory,
     logs,
 )
 """In the order in which they are shown."""

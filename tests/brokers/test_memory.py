@@ -73,7 +73,7 @@ def test_it_is_a_broker() -> None:
     """The methods of the interface have its parameters, so that brokers can be exchanged."""
     broker: Broker = MemoryBroker()
     names = [name for name, _ in inspect.getmembers(Broker, inspect.isfunction) if not name.startswith("_")]
-    assert len(names) == 10
+    assert len(names) == 11
     for name in names:
         expected = list(inspect.signature(getattr(Broker, name)).parameters.values())[1:]
         actual = list(inspect.signature(getattr(broker, name)).parameters.values())

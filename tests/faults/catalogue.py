@@ -51,6 +51,5 @@ ROWS = {
 AWAITED = {
     16: "message rate limits come with admission",
     17: "connection caps and rates come with admission",
-    31: "the account of memory comes with admission",
 }
 """Rows whose tests are still to come, and with what."""

@@ -33,6 +33,8 @@ from portcast.events import (
     ListenerResumed,
     ListenerStarted,
     LoopBlocked,
+    MemoryRecovered,
+    MemoryShort,
     RecordingCapped,
     RecordingChanged,
     RedactionFailed,
@@ -121,6 +123,8 @@ def test_values_with_spaces_are_quoted() -> None:
         (DeviceAttached(DeviceId("d"), ID, A, "online"), "info"),
         (RecordingChanged("device:d", "on"), "info"),
         (RecordingCapped(ID, A, 200), "warning"),
+        (MemoryShort(3, 2, 1), "warning"),
+        (MemoryRecovered(1, 2, 1, 0.5), "info"),
         (RedactionFailed(ID, A, "KeyError"), "warning"),
         (failed(), "error"),
         (HandlerAbandoned(ID, A, "on_reading"), "error"),
@@ -251,14 +255,14 @@ def test_reasons_and_listeners_do_not_hold_each_other_back() -> None:
 
 
 def test_a_pause_is_written_once_per_window() -> None:
-    """Out of descriptors, a listener pauses ten times a second: one line per 5 s."""
+    """Out of descriptors, a listener pauses ten times a second: one line per 10 s."""
     log = Log()
-    for _ in range(40):
+    for _ in range(80):
         log.emit(ListenerPaused(A, "descriptors", "EMFILE"))
         log.clock.now += 0.125
     assert len(log.lines) == 1
     log.emit(ListenerPaused(A, "descriptors", "EMFILE"))
-    assert "suppressed=39" in log.lines[1]
+    assert "suppressed=79" in log.lines[1]
 
 
 def test_the_end_of_the_drain_reports_what_was_held_back() -> None:

@@ -10,7 +10,17 @@ METHODS = [name for name in vars(Consumer) if not name.startswith("_")]
 
 def test_the_interface_is_what_a_connection_needs() -> None:
     """A change here is a change of everybody who implements it."""
-    assert sorted(METHODS) == ["abandon", "abort", "discard", "ended", "frames_received", "is_busy", "receive", "rest"]
+    assert sorted(METHODS) == [
+        "abandon",
+        "abort",
+        "discard",
+        "ended",
+        "frames_received",
+        "is_busy",
+        "receive",
+        "rest",
+        "waiting_bytes",
+    ]
 
 
 @pytest.mark.parametrize("kind", [RelayConsumer, InboxConsumer, Recorder])

@@ -8,7 +8,7 @@ import pytest
 from portcast.errors import CodecError, ConnectionClosedError
 from portcast.events import ConnectionClosed, FrameRejected, HandlerAbandoned, HandlerFailed
 from portcast.runtime import Connection
-from portcast.runtime.connection import REST_S
+from portcast.runtime.connection_deadlines import REST_S
 from portcast.runtime.inbox import YIELD_EVERY
 from runtime_kit import Device, FakeHandler, eventually, failures, handling, serving, turns
 

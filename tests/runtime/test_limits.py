@@ -23,7 +23,9 @@ from portcast.runtime.limits import (
         pytest.param(1 << 20, 0, 10_000, id="plenty"),
         pytest.param(8192, 0, 6297, id="80 % less the reserve"),
         pytest.param(1024, 0, 563, id="usual soft limit"),
-        pytest.param(64, 0, 16, id="hardly any"),
+        pytest.param(256, 0, 64, id="few: a quarter"),
+        pytest.param(128, 0, 32, id="very few"),
+        pytest.param(40, 0, 16, id="hardly any"),
         pytest.param(1 << 20, 20_000, 20_000, id="wanted more than automatic"),
         pytest.param(1024, 5000, 563, id="wanted more than possible"),
         pytest.param(1024, 5, 5, id="wanted fewer"),
@@ -32,6 +34,16 @@ from portcast.runtime.limits import (
 def test_the_budget_follows_from_the_descriptors(descriptors: int, wanted: int, budget: int) -> None:
     """min(10 000, 80 % of the descriptors - 256) unless the user says otherwise, within what is possible."""
     assert connection_budget(descriptors, wanted) == budget
+
+
+@pytest.mark.parametrize(
+    ("descriptors", "http", "own"), [(8192, 1831, 64), (1024, 397, 64), (128, 64, 32), (64, 32, 16), (20, 8, -4)]
+)
+def test_some_descriptors_are_for_nobody(descriptors: int, http: int, own: int) -> None:
+    """For logs, health checks and state files, whatever devices and clients there are."""
+    devices = connection_budget(descriptors)
+    assert http_budget(descriptors, devices) == http
+    assert descriptors - devices - http == own
 
 
 class FakeResource:
@@ -91,11 +103,11 @@ def test_few_descriptors_allow_few(descriptors: int, most: int) -> None:
     assert most_pending(descriptors) == most
 
 
-@pytest.mark.parametrize(("descriptors", "most"), [(64, 16), (1024, 429), (20_000, 4224), (1_048_576, 10_000)])
+@pytest.mark.parametrize(("descriptors", "most"), [(64, 32), (1024, 397), (20_000, 4192), (1_048_576, 10_000)])
 def test_http_has_what_devices_can_never_use(descriptors: int, most: int) -> None:
     """However many devices a user allows; and some are left for files."""
     assert http_connections(descriptors) == most
-    assert most + connection_budget(descriptors, descriptors) <= descriptors - 32
+    assert most + connection_budget(descriptors, descriptors) <= descriptors - 16
     assert http_connections(descriptors, 7) == 7
 
 

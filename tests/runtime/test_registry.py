@@ -2,9 +2,13 @@ from __future__ import annotations
 
 from typing import cast
 
+import pytest
+
 from manual_clock import ManualClock
+from portcast.events import ConnectionRefused
 from portcast.runtime import Connection, Registry
 from portcast.types import ConnectionId
+from runtime_kit import eventually, recording, serving
 
 
 class FakeConnection:
@@ -123,3 +127,68 @@ def test_a_lost_connection_is_told_before_its_room_is_given_away() -> None:
     registry.connection_lost(connection)
     assert told == [(connection, 1)]
     assert registry.has_room
+
+
+@pytest.mark.anyio
+async def test_reads_nobody_while_it_is_paused() -> None:
+    """Whoever is connected waits and loses nothing; whoever comes is reset, counted, and may come later."""
+    async with serving(recording()) as it:
+        device, connection = await it.connected()
+        it.registry.pause(True)
+        assert not connection.is_reading
+        await device.send(b"late\n")
+        newcomer = await it.connect()
+        assert await newcomer.receive_all() == b""
+        (refused,) = it.events.of(ConnectionRefused)
+        assert refused.reason == "memory"
+        assert it.listener.statistics().errors == {"memory": 1}
+        assert connection.frames == 0
+        it.registry.pause(False)
+        await eventually(lambda: connection.frames == 1, "it was not read")
+        await it.connected()
+
+
+@pytest.mark.anyio
+async def test_a_connection_on_its_way_in_is_paused_too() -> None:
+    """As one in a handshake: it was accepted before, and is read later."""
+    async with serving(recording()) as it:
+        await it.connected()
+        (connection,) = it.registry
+        it.registry.is_paused = True
+        it.registry.add(connection)
+        assert not connection.is_reading
+        it.registry.pause(False)
+        assert connection.is_reading
+
+
+@pytest.mark.anyio
+async def test_a_full_consumer_stays_unread_when_memory_is_enough() -> None:
+    """Each reason not to read ends by itself."""
+    async with serving(recording(pauses=True)) as it:
+        device, connection = await it.connected()
+        await device.send(b"x\n")
+        await eventually(lambda: not connection.is_reading, "it is read")
+        it.registry.pause(True)
+        it.registry.pause(False)
+        assert not connection.is_reading
+        it.registry.pause(True)
+        connection.resume_reading()
+        assert not connection.is_reading
+        it.registry.pause(False)
+        assert connection.is_reading
+
+
+@pytest.mark.anyio
+async def test_reads_count_against_the_allowance() -> None:
+    """Whoever spends the last of it has memory looked at, before the frames are handled."""
+    async with serving(recording()) as it:
+        spent: list[float] = []
+        it.registry.allowance.left = 3
+        it.registry.allowance.spent = lambda: spent.append(it.registry.allowance.left)
+        device, connection = await it.connected()
+        await device.send(b"x\n")
+        await eventually(lambda: connection.frames == 1, "a frame")
+        assert spent == []
+        await device.send(b"y\n")
+        await eventually(lambda: connection.frames == 2, "a frame")
+        assert spent == [-1]

@@ -435,6 +435,25 @@ async def _states(client: httpx.AsyncClient) -> dict[str, tuple[int, Any]]:
     return {path: (answer.status_code, answer.json()["status"]) for path, answer in answers.items()}
 
 
+async def test_short_of_memory_nobody_is_let_in() -> None:
+    """Not ready, and nothing is published; what there is to know can still be asked."""
+    gateway = Gateway(options=GatewayOptions(memory_limit_bytes=1 << 39))
+    async with api(gateway) as client:
+        node = gateway.node
+        seen = (await client.get("/api/memory")).json()
+        assert (seen["is_short"], seen["limit_bytes"], seen["limit_source"]) == (False, 1 << 39, "option")
+        assert seen["used_bytes"] == pytest.approx(node.memory.statistics().use.resident, rel=0.2)
+        gateway.publish_nowait("t", b"x")
+        node.memory.is_short = True
+        assert await _states(client) == {"live": (200, "ok"), "ready": (503, "memory")}
+        refused = await client.post("/api/topics/a", content=b"x")
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert refused.json() == {"detail": "memory is short"}
+        seen = (await client.get("/api/memory")).json()
+        assert seen["is_short"]
+        assert seen["buffered"]["total"] == seen["buffered"]["history"] > 0
+
+
 async def test_health_in_all_states() -> None:
     """Live as long as the loop turns; ready only while devices and clients are taken."""
     gateway = Gateway(options=GatewayOptions(drain_timeout_s=5))
@@ -497,6 +516,7 @@ def test_openapi_is_complete_and_consistent() -> None:
         "/gw/api/topics/{topic}",
         "/gw/api/listeners",
         "/gw/api/connections",
+        "/gw/api/memory",
         "/gw/api/slow-consumers",
         "/gw/api/devices",
         "/gw/api/devices/{device}",

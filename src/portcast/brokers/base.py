@@ -147,6 +147,10 @@ class Broker(Protocol):
         """Return the known topics that match the filter, by name."""
         ...
 
+    def retained_bytes(self) -> int:
+        """Return how many bytes all that is retained takes."""
+        ...
+
     def position(self, topic: str) -> Position:
         """Return the position of the newest publication of ``topic``; offset 0 if there is none."""
         ...

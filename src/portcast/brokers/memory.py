@@ -149,6 +149,10 @@ class MemoryBroker:
             found.append(TopicInfo(ring.topic, ring.position, ring.retained, ring.retained_bytes, ring.published_at))
         return sorted(found, key=_name)
 
+    def retained_bytes(self) -> int:
+        """See `Broker.retained_bytes`: what counts for ``total_bytes``."""
+        return self._store.charge
+
     def position(self, topic: str) -> Position:
         """Return the position of the newest publication of ``topic``.
 

@@ -11,7 +11,8 @@ import click
 
 from portcast.cli.summary import Limits, posture_report, settings_report
 from portcast.observability import escape
-from portcast.posture import Finding, posture, worst
+from portcast.posture import posture, worst
+from portcast.posture_view import Finding
 from portcast.runtime.certificates import Certificates
 from portcast.runtime.limits import connection_budget, raise_descriptor_limit
 from portcast.settings import Settings, load_settings

@@ -17,7 +17,7 @@ from portcast.framing import Framing, describe
 from portcast.listen_url import ListenerConfig
 from portcast.observability import escape
 from portcast.permissions import ChannelPermissions
-from portcast.posture import Finding
+from portcast.posture_view import Finding
 from portcast.settings import OPTIONS, Settings
 
 

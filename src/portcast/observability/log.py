@@ -41,6 +41,8 @@ from portcast.events import (
     ListenerResumed,
     ListenerStarted,
     LoopBlocked,
+    MemoryRecovered,
+    MemoryShort,
     RecordingCapped,
     RedactionFailed,
     SubscriberClosed,
@@ -54,6 +56,9 @@ from portcast.observability.redact import redact_logs
 
 WINDOW_S = 5.0
 """How long a kind of fault is held back: long enough for a person to read, as for EMFILE in the design."""
+
+PAUSE_WINDOW_S = 10.0
+"""The same for a listener that pauses: out of descriptors it does so ten times a second, for hours."""
 
 LINES_PER_WINDOW = 5
 """Lines of one kind in a window before it is held back: enough to see several connections of one broken fleet."""
@@ -73,11 +78,13 @@ _WARNINGS = (
     DeviceRejected,
     FrameRejected,
     HistoryNotKept,
+    MemoryShort,
     RecordingCapped,
     RedactionFailed,
     SubscriberDemoted,
     SubscriberRefused,
 )
+_FLAPPING = (ListenerResumed, MemoryRecovered)
 _ALIASES = {"connection_id": "connection", "subscriber_id": "subscriber"}
 # What `FramingError` and `CodecError` say of the payload; see `_without_payload`.
 _PAYLOAD = re.compile(r"( in a frame)? beginning b(['\"]).*\2$", re.DOTALL)
@@ -130,7 +137,7 @@ class LogEvents:
                 self._sweep(now)
             # Strangers may come in any number, and those that leave are no fault; a listener out of descriptors pauses
             # and resumes ten times a second.
-            is_limited = level >= logging.WARNING or isinstance(event, (ConnectionRefused, ListenerResumed))
+            is_limited = level >= logging.WARNING or isinstance(event, (ConnectionRefused, *_FLAPPING))
             if not is_limited or self._is_due(event, now):
                 self._write(level, event)
         if isinstance(event, DrainFinished):
@@ -139,8 +146,10 @@ class LogEvents:
     def _is_due(self, event: Event, now: float) -> bool:
         if not self._window_s:
             return True
-        kind = self._kinds.setdefault(_kind_key(event), _Kind(now + self._window_s, 0, 0))
-        limit = 1 if isinstance(event, (ListenerPaused, ListenerResumed)) else LINES_PER_WINDOW
+        is_pause = isinstance(event, (ListenerPaused, ListenerResumed))
+        window_s = PAUSE_WINDOW_S if is_pause else self._window_s
+        kind = self._kinds.setdefault(_kind_key(event), _Kind(now + window_s, 0, 0))
+        limit = 1 if is_pause else LINES_PER_WINDOW
         if kind.written < limit:
             kind.written += 1
             return True

@@ -15,7 +15,8 @@ from portcast.runtime.hub import Hub
 from portcast.runtime.inbox import InboxConsumer
 from portcast.runtime.limits import connection_budget, raise_descriptor_limit
 from portcast.runtime.listener import Listener
-from portcast.runtime.node import ListenerPlan, Node
+from portcast.runtime.memory import BufferedBytes, MemoryStatistics
+from portcast.runtime.node import ListenerPlan, Node, fitting_history
 from portcast.runtime.own_topics import OWN_TOPICS
 from portcast.runtime.registry import Registry
 from portcast.runtime.relay import RelayConsumer
@@ -34,6 +35,7 @@ __all__ = [
     "OWN_TOPICS",
     "STORE_TOPICS",
     "Authenticate",
+    "BufferedBytes",
     "Connection",
     "Consumer",
     "Device",
@@ -52,6 +54,7 @@ __all__ = [
     "ListenerPlan",
     "ListenerStatistics",
     "Lookup",
+    "MemoryStatistics",
     "Node",
     "PeerCertificate",
     "Placement",
@@ -71,6 +74,7 @@ __all__ = [
     "check_of",
     "connection_budget",
     "drain",
+    "fitting_history",
     "one_at_a_time",
     "raise_descriptor_limit",
     "subscriber_admission",

@@ -160,6 +160,11 @@ class Gate:
         """True while the check works."""
         return self._task is not None and not self._task.done()
 
+    @property
+    def waiting_bytes(self) -> int:
+        """See `Consumer.waiting_bytes`."""
+        return sum(map(len, self._waiting))
+
     def ended(self) -> None:
         """See `Consumer.ended`. A check that works goes on after an orderly end, for a device that only half-closed."""
         self._has_ended = True

@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, cast
 
 from portcast.errors import ConnectionClosedError
 from portcast.events import CloseReason, ConnectionClosed
-from portcast.runtime.connection_output import Output, is_ordinary_reset
+from portcast.runtime.connection_deadlines import Deadlines
+from portcast.runtime.connection_output import is_ordinary_reset
 from portcast.runtime.consumer import Consumer
 from portcast.runtime.rates import Throttle
 from portcast.runtime.stray_clients import HTTP_REFUSAL, TLS_REFUSAL, is_http_request, is_tls_hello
@@ -38,11 +39,9 @@ if TYPE_CHECKING:
 
 DISCARDING = frozenset({"closed", "handler_failed", "bad_frames", "replaced", "rejected", "unauthenticated"})
 """Reasons after which frames that wait are not handled."""
-REST_S = 0.5
-"""Silence after which a handler's task ends; it costs 3 KiB, and a new one a few microseconds."""
 
 
-class Connection(Output):
+class Connection(Deadlines):
     """One device's connection, as handlers see it.
 
     Everything here belongs to the loop that runs the app; from another thread use
@@ -70,9 +69,9 @@ class Connection(Output):
         "_is_lost",
         "_is_reading",
         "_is_throttled",
-        "_partial",
         "_throttle",
         "_undelivered",
+        "_waits_for_memory",
         "bytes_received",
         "frames",
         "is_admitted",
@@ -93,8 +92,7 @@ class Connection(Output):
         self.frames = 0
         self.bytes_received = 0
         self.throttled = 0
-        # The number of the frame that is under way, and when the deadlines saw it first.
-        self._partial: tuple[int, float] | None = None
+        self._begin_deadlines()
         # What it may send; None without limits, and then nothing is counted.
         self._throttle: Throttle | None = None
         if listener.is_throttling:
@@ -104,10 +102,11 @@ class Connection(Output):
         # How far the connection is on its way in and out.
         self.is_made = False
         self.is_admitted = True
-        # Reading stops while the consumer is full, and while it has sent more than it may.
+        # Reading stops while the consumer is full, while it has sent more than it may, and while memory is short.
         self._is_reading = True
         self._consumer_is_full = False
         self._is_throttled = False
+        self._waits_for_memory = False
         self._is_aborted = False
         self._is_lost = False
         self._consumer_is_done = False
@@ -140,11 +139,6 @@ class Connection(Output):
     def close_reason(self) -> CloseReason | None:
         """Why no more frames will be read, one of `portcast.events.CloseReason`; None while it goes on."""
         return self._close_reason
-
-    @property
-    def idle_s(self) -> float:
-        """Silence of which the application may be told: half of ``idle_timeout``, so that the device can answer."""
-        return self._listener.options.idle_timeout_s / 2
 
     def __aiter__(self) -> Connection:
         return self
@@ -188,6 +182,7 @@ class Connection(Output):
         self.received_at = self._listener.now()
         is_first = not self.bytes_received
         self.bytes_received += len(data)
+        self._listener.allowance.spend(len(data))
         if not (is_first and self._is_refused(data)):
             frames = self.frames
             self._decode(self._decoder.feed, data)
@@ -271,14 +266,27 @@ class Connection(Output):
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Read again, unless no more is wanted, or the device has sent more than it may."""
+        """Read again, unless no more is wanted, the device has sent more than it may, or memory is short."""
         self._consumer_is_full = False
-        if not self._is_reading and self._close_reason is None and not self._is_throttled:
+        if not (self._is_reading or self._close_reason is not None or self._is_throttled or self._waits_for_memory):
             self._is_reading = True
             # The clock of the idle deadline stood still meanwhile: it was us who did not read.
             self.received_at = self._listener.now()
             if not self._transport.is_closing():
                 self._transport.resume_reading()
+
+    def wait_for_memory(self, *, is_short: bool) -> None:
+        """Read nothing while memory is short."""
+        self._waits_for_memory = is_short
+        if is_short:
+            self.pause_reading()
+        elif not self._consumer_is_full:
+            self.resume_reading()
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that were received and not handled."""
+        return self._decoder.buffered + self._consumer.waiting_bytes
 
     @property
     def is_reading(self) -> bool:
@@ -367,35 +375,3 @@ class Connection(Output):
                 self._undelivered,
             ),
         )
-
-    def check_deadlines(self, now: float) -> None:
-        """End the connection if one of its deadlines has passed."""
-        if self._is_lost:
-            # What is still being handled has no deadline: the device is gone, its frames are not.
-            return
-        options = self._listener.options
-        waits_since = self._waits_for_device_since
-        if waits_since is not None and options.write_timeout_s and now - waits_since > options.write_timeout_s:
-            self.abort("write_timeout")
-        limit_s = options.authentication_timeout_s
-        if not self.is_admitted and self._close_reason is None and limit_s and now - self.opened_at > limit_s:
-            self.end("unauthenticated", f"not within {limit_s:g} s")
-        if self._close_reason is not None or not self._is_reading:
-            self._partial = None  # the device can't complete what we do not read
-            return
-        if now - self.received_at > REST_S:
-            self._consumer.rest(now - self.received_at)
-        if not self.frames and options.first_frame_timeout_s and now - self.opened_at > options.first_frame_timeout_s:
-            self.end("first_frame_timeout")
-        elif self._is_frame_late(now, options.frame_timeout_s):
-            self.end("frame_timeout", f"{self._decoder.buffered} bytes without the end of their frame")
-        elif options.idle_timeout_s and now - self.received_at > options.idle_timeout_s:
-            self.end("idle_timeout")
-
-    def _is_frame_late(self, now: float, limit_s: float) -> bool:
-        """Return True if the frame under way began too long ago; only looks tell, so that a read costs nothing."""
-        if not self._decoder.buffered:
-            self._partial = None
-        elif self._partial is None or self._partial[0] != self.frames:
-            self._partial = (self.frames, now)
-        return self._partial is not None and 0 < limit_s < now - self._partial[1]

@@ -64,6 +64,11 @@ class Endpoint:
         return self._peer
 
     @property
+    def idle_s(self) -> float:
+        """Silence of which the application may be told: half of ``idle_timeout``, so that the device can answer."""
+        return self._listener.options.idle_timeout_s / 2
+
+    @property
     def peer_certificate(self) -> PeerCertificate | None:
         """The certificate that the device has shown, verified against the listener's ``client_ca``; None if none."""
         return self.tls.peer_certificate if self.tls is not None else None

@@ -95,6 +95,11 @@ class Output(Endpoint, asyncio.Protocol):
         self._drain_waiters.append(future)
         await future
 
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes that were sent and that the kernel has not taken yet."""
+        return 0 if self._transport.is_closing() else self._transport.get_write_buffer_size()
+
     def pause_writing(self) -> None:
         """See `asyncio.BaseProtocol.pause_writing`."""
         self._waits_for_device_since = self._listener.now()

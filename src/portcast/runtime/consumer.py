@@ -36,6 +36,11 @@ class Consumer(Protocol):
         """True while a received frame has not been handled."""
         ...
 
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of the frames that wait, for whoever asks where memory is."""
+        ...
+
     def rest(self, silent_s: float) -> None:
         """Let go of what only a busy connection needs; the device is silent for so long. May be called often."""
         ...

@@ -368,6 +368,11 @@ class Hub:
             self._flush_timer.cancel()
             self._flush_timer = None
 
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes that wait for the flush."""
+        return self._pending_bytes
+
     def count(self, topic: str) -> int:
         """Return how many subscribers a topic has now."""
         return len(self._audiences.of(topic).audience)

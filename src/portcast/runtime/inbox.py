@@ -138,6 +138,11 @@ class InboxConsumer:
         """True while frames wait or one is being handled; a per-connection handler that waits for one is not busy."""
         return self._is_handling or bool(self._inbox)
 
+    @property
+    def waiting_bytes(self) -> int:
+        """See `Consumer.waiting_bytes`."""
+        return sum(map(len, self._inbox or ()))
+
     def discard(self) -> int:
         """See `Consumer.discard`."""
         lost = len(self._inbox or ())

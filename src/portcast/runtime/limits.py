@@ -8,9 +8,12 @@ MOST_CONNECTIONS = 10_000
 """Cap of the automatic budget; a user who needs more says so."""
 RESERVE = 256
 """Descriptors kept for the HTTP side, logs, brokers and files."""
-OWN_DESCRIPTORS = 32
-"""For what is no peer: standard streams, the loop, listeners, logs, state files, a module that is imported late. A bare
-`portcast serve` with three listeners has 13."""
+LEAST_CONNECTIONS = 16
+FEW_SHARE = 4
+"""Of few descriptors (below 466), where the reserve would take all, every fourth is a device's."""
+MOST_OWN = 64
+"""Descriptors that no peer gets, or every fourth of few: standard streams, the loop, listeners, logs, state files, and
+room for a health check."""
 MOST_PENDING = 2048
 """Sockets at a time of which nothing is known yet, so many as the backlog of HTTP holds: a crowd that comes back in one
 turn of the loop must not push itself out."""
@@ -40,24 +43,28 @@ def raise_descriptor_limit() -> int:
 
 
 def connection_budget(descriptors: int, wanted: int = 0) -> int:
-    """Return how many device connections may be open: min(10 000, 80 % of the descriptors - 256), at least 16.
+    """Return how many device connections may be open: min(10 000, 80 % of the descriptors - 256).
+
+    Of few descriptors it is a quarter, and never less than 16.
 
     Args:
         descriptors: the limit of open files.
         wanted: what the user asked for, 0 if nothing; capped by what the descriptors allow.
     """
-    possible = max(16, descriptors * 8 // 10 - RESERVE)
+    possible = max(LEAST_CONNECTIONS, descriptors // FEW_SHARE, descriptors * 8 // 10 - RESERVE)
     return min(possible, wanted or MOST_CONNECTIONS)
 
 
 def http_budget(descriptors: int, connections: int) -> int:
-    """Return how many sockets HTTP and WebSockets may have together, so that `OWN_DESCRIPTORS` are left; at least 8.
+    """Return how many sockets HTTP and WebSockets may have together, so that `MOST_OWN` descriptors are left.
+
+    Of few descriptors a quarter is left. It is never less than 8.
 
     Args:
         descriptors: the limit of open files.
         connections: device connections that may be open, as `connection_budget` says.
     """
-    return max(8, descriptors - connections - OWN_DESCRIPTORS)
+    return max(8, descriptors - connections - min(MOST_OWN, descriptors // FEW_SHARE))
 
 
 def http_connections(descriptors: int, wanted: int = 0) -> int:

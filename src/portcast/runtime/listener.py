@@ -15,11 +15,9 @@ the state wakes it, and it looks at the state again.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import os
 import socket
-import struct
 from collections import Counter
 from collections.abc import Callable
 from typing import Literal
@@ -39,7 +37,7 @@ from portcast.events import (
 )
 from portcast.framing import Framing, RawFraming, describe
 from portcast.runtime.admission import admission_of
-from portcast.runtime.bind import bound_socket, close_listening
+from portcast.runtime.bind import bound_socket, close_listening, reset
 from portcast.runtime.certificates import Certificates
 from portcast.runtime.connection import Connection
 from portcast.runtime.consumer import Consumer
@@ -109,6 +107,7 @@ class Listener:
         self.state: State = "new"
         self._make_consumer = make_consumer
         self._registry = registry
+        self.allowance = registry.allowance
         self.admission = admission_of(options)
         self.is_throttling = bool(options.message_rate or options.rate_bytes)
         self._emit = emit
@@ -299,11 +298,8 @@ class Listener:
         self._accepted += 1
         # Behind an entrance it asks: the real address may come in a header.
         has_place = self.admission is not None and self._entrance is None
-        if has_place and not self._is_admitted(peer):
-            # A reset: no TIME_WAIT is left for each of a flood.
-            with contextlib.suppress(OSError):
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            sock.close()
+        if (has_place or self._registry.is_paused) and not self._is_admitted(peer):
+            reset(sock)
             self._registry.socket_closed()
             return
         protocol: Connection | Arrival | None = None
@@ -335,8 +331,10 @@ class Listener:
 
     def _is_admitted(self, peer: object) -> bool:
         name = peer_name(peer)
-        assert self.admission is not None
-        reason = self.admission.refusal(host_of(name), self.now())
+        reason: RefusalReason | None = "memory"
+        if not self._registry.is_paused:
+            assert self.admission is not None
+            reason = self.admission.refusal(host_of(name), self.now())
         if reason is not None:
             self._errors[reason] += 1
             self._emit(ConnectionRefused(self.name, name, reason, ""))
@@ -359,7 +357,7 @@ class Listener:
             ConnectionRefusedError: the listener does not accept now, or has no room.
             Exception: whatever a user's framing raised when asked for a decoder.
         """
-        if self.state != "accepting" or not self._has_room:
+        if self.state != "accepting" or not self._has_room or self._registry.is_paused:
             raise ConnectionRefusedError(f"{self.name} takes no connection: {self.state}, {len(self._open)} are open")
         if self.admission is not None and (reason := self.admission.refusal(host_of(peer), self.now())) is not None:
             self._emit(ConnectionRefused(self.name, peer, reason, ""))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import time
 from typing import Literal
 
@@ -12,6 +12,7 @@ from portcast.brokers.base import Broker
 from portcast.config import GatewayOptions
 from portcast.delivery import OutboxLimits
 from portcast.events import Emit, Event
+from portcast.history import HistoryLimits
 from portcast.listen_url import ListenerConfig
 from portcast.publication import Meta, Position
 from portcast.runtime.authentication import Authenticate, Gate
@@ -30,6 +31,8 @@ from portcast.runtime.hub import Hub
 from portcast.runtime.inbox import InboxConsumer
 from portcast.runtime.limits import connection_budget, raise_descriptor_limit
 from portcast.runtime.listener import Listener
+from portcast.runtime.memory import MemoryGuard, buffered_bytes
+from portcast.runtime.memory_limit import MemoryLimit, memory_limit, memory_use
 from portcast.runtime.registry import Registry
 from portcast.runtime.relay import RelayConsumer
 from portcast.runtime.session import Handler
@@ -37,10 +40,19 @@ from portcast.runtime.surroundings import Surroundings
 from portcast.runtime.watchdog import Watchdog
 from portcast.topic_table import TopicTable
 
+OUTBOX_SHARE, HISTORY_SHARE = 0.5, 0.25
+"""Of the memory that is free at start: most that may wait for all subscribers, and that all histories may take. What
+has filled a small container for good would leave memory short for as long."""
 ABORT_S = 0.5
 """For handlers to end once they were cancelled, when the stop is in a hurry."""
 
 NodeState = Literal["starting", "ready", "draining", "stopped"]
+
+
+def fitting_history(history: HistoryLimits, options: GatewayOptions) -> HistoryLimits:
+    """Return the limits with a budget for all topics that fits into the process's memory."""
+    limit = memory_limit(options.memory_limit_bytes)
+    return replace(history, total_bytes=limit.fit(history.total_bytes, HISTORY_SHARE, memory_use()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +91,7 @@ class Node:
         recorder: what of them is recorded.
         listeners: in the order in which they were declared.
         watchdog: sees when the loop is blocked.
+        memory: keeps the process below its limit.
         descriptors: the limit of open files of the process.
         clock: measures everything here.
     """
@@ -117,13 +130,14 @@ class Node:
         self.descriptors = raise_descriptor_limit()
         budget = connection_budget(self.descriptors, options.max_connections)
         self.registry = Registry(clock, max_connections=budget)
+        limit = memory_limit(options.memory_limit_bytes)
         self.hub = Hub(
             clock,
             limits=outbox,
             flush_duty=options.flush_duty,
             topics=topics,
             broker=broker,
-            budget_bytes=options.buffer_budget_bytes,
+            budget_bytes=limit.fit(options.buffer_budget_bytes, OUTBOX_SHARE, memory_use()),
             emit=self._emit,
         )
         broker.bind(self.hub.deliver)
@@ -141,6 +155,17 @@ class Node:
             options.block_limit_s, report=report, emit=on_blocked or emit, handler_of=self._handler_of
         )
         self.recorder = self._flight_recorder(plans, recorder or RecorderSettings())
+        self.memory = self._memory_guard(limit)
+
+    def _memory_guard(self, limit: MemoryLimit) -> MemoryGuard:
+        return MemoryGuard(
+            limit,
+            self.clock,
+            pause=self.registry.pause,
+            allowance=self.registry.allowance,
+            buffered=lambda: buffered_bytes(self.registry, self.hub, self.broker, self.recorder),
+            emit=self._emit,
+        )
 
     def _emit(self, event: Event) -> None:
         # Nothing happens before the recorder is made.
@@ -216,6 +241,11 @@ class Node:
             (one.target.removeprefix("handler ") for one in self.listeners if one.name == connection.listener), ""
         )
 
+    @property
+    def takes_clients(self) -> bool:
+        """True while newcomers are let in: not before start, from the stop signal on, or while memory is short."""
+        return self.state == "ready" and not self.memory.is_short
+
     # Publishing
 
     def publish_nowait(self, topic: str, payloads: Sequence[bytes], meta: Meta | None = None) -> Position:
@@ -267,6 +297,7 @@ class Node:
             listener.start()
         self._watch = CertificateWatch([one for it in self.listeners if (one := it.certificates)], self.clock)
         self.watchdog.start()
+        self.memory.start()
         self.state = "ready"
 
     def reload_certificates(self) -> bool:
@@ -316,6 +347,7 @@ class Node:
             if self._watch is not None:
                 self._watch.close()
             self.watchdog.stop()
+            self.memory.stop()
             self.devices.commands.close()
             self.recorder.close()
             await self.broker.stop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from math import inf
 from typing import TYPE_CHECKING
 
 from portcast.runtime.clock import Clock, Timer
@@ -11,6 +12,22 @@ from portcast.types import ConnectionId
 
 if TYPE_CHECKING:
     from portcast.runtime.connection import Connection
+
+
+class Allowance:
+    """Bytes that devices may send until somebody has to look at memory again; without end unless somebody looks."""
+
+    __slots__ = ("left", "spent")
+
+    def __init__(self) -> None:
+        self.left = inf
+        self.spent: Callable[[], None] = lambda: None
+
+    def spend(self, size: int) -> None:
+        """Take so many bytes, and call ``spent`` once there are none left."""
+        self.left -= size
+        if self.left < 0:
+            self.spent()
 
 
 class Registry:
@@ -28,6 +45,9 @@ class Registry:
         self._tick_s = tick_s
         self.max_connections = max_connections
         self.sockets = 0
+        self.allowance = Allowance()
+        self.is_paused = False
+        """True while no device is read and none may come: memory is short."""
         self.tasks: set[asyncio.Task[None]] = set()
         """The tasks of all handlers, kept alive here and waited for at the stop."""
         self._connections: dict[ConnectionId, Connection] = {}
@@ -57,6 +77,8 @@ class Registry:
     def add(self, connection: Connection) -> None:
         """Note a new connection."""
         self._connections[connection.id] = connection
+        if self.is_paused:  # it was on its way in
+            connection.wait_for_memory(is_short=True)
         if self._timer is None:
             self._timer = self.clock.call_at(self.clock.time() + self._tick_s, self._tick)
 
@@ -83,6 +105,12 @@ class Registry:
     def forget(self, connection: Connection) -> None:
         """Note that all is said about a connection."""
         self._connections.pop(connection.id, None)
+
+    def pause(self, is_paused: bool) -> None:
+        """Read no device, whether it is connected or comes later, until called with False."""
+        self.is_paused = is_paused
+        for connection in self:
+            connection.wait_for_memory(is_short=is_paused)
 
     def _tick(self) -> None:
         self._timer = None

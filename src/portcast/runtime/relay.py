@@ -76,6 +76,11 @@ class RelayConsumer:
         """True while frames wait for their topic."""
         return bool(self._held)
 
+    @property
+    def waiting_bytes(self) -> int:
+        """See `Consumer.waiting_bytes`."""
+        return sum(map(len, self._held))
+
     def ended(self) -> None:
         """See `Consumer.ended`."""
         self._has_ended = True

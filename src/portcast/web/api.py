@@ -8,6 +8,7 @@ route's, and a POST has none, so ``a/history`` is published to at ``/api/topics/
 from __future__ import annotations
 
 from base64 import b64encode
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
@@ -23,6 +24,7 @@ from portcast.web.body import read_body
 from portcast.web.http_access import HttpAccess
 from portcast.web.models import (
     REFUSED,
+    BufferedBody,
     ConnectionBody,
     ConnectionsBody,
     HealthBody,
@@ -30,6 +32,7 @@ from portcast.web.models import (
     ListenerBody,
     ListenersBody,
     LossBody,
+    MemoryBody,
     PositionBody,
     Problem,
     PublicationBody,
@@ -77,14 +80,16 @@ def add_health(router: APIRouter, node: NodeOf) -> None:
     @router.head("/health/ready", include_in_schema=False)
     @router.get("/health/ready", tags=["health"], responses={503: {"model": HealthBody}})
     async def ready(response: Response) -> HealthBody:
-        """Answer 200 while devices and clients are accepted, 503 before start and from the stop signal on."""
+        """Answer 200 while devices and clients are accepted, 503 before start, while stopping, and short of memory."""
         try:
-            state = node().state
+            the = node()
         except RuntimeError:
-            state = "stopped"
-        if state != "ready":
+            status, is_ready = "stopped", False
+        else:
+            status, is_ready = the.state if the.takes_clients or the.state != "ready" else "memory", the.takes_clients
+        if not is_ready:
             response.status_code = 503
-        return HealthBody(status=state)
+        return HealthBody(status=status)
 
 
 def add_topics(router: APIRouter, node: NodeOf, access: HttpAccess) -> None:
@@ -152,8 +157,9 @@ def add_publishing(router: APIRouter, node: NodeOf, access: HttpAccess, options:
             raise HTTPException(400, f"topic {topic[:80]!r}: topics that begin with $ are the server's own")
         payload = await read_body(request, options.max_message_bytes)
         the = running()
-        if the.state != "ready":
-            raise HTTPException(503, "the server is stopping")
+        if not the.takes_clients:
+            why = "memory is short" if the.memory.is_short else "the server is stopping"
+            raise HTTPException(503, why, headers={"retry-after": "1"})
         await access.may_publish(request, topic, payload)
         position = await the.publish(topic, payload)
         return PositionBody(topic=topic, epoch=position.epoch, offset=position.offset)
@@ -176,6 +182,19 @@ def add_connections(router: APIRouter, node: NodeOf, access: HttpAccess, version
             dropped=hub.dropped,
             max_connections=the.registry.max_connections,
             devices=len(the.devices.roster),
+        )
+
+    @router.get("/api/memory", tags=["connections"], responses=_UNAVAILABLE, dependencies=[Depends(access.look)])
+    async def memory() -> MemoryBody:
+        """Tell how much memory is used, how much may be, and where bytes wait."""
+        seen = running().memory.statistics()
+        return MemoryBody(
+            is_short=seen.is_short,
+            times_short=seen.times_short,
+            used_bytes=seen.use.resident,
+            limit_bytes=seen.limit.bytes,
+            limit_source=seen.limit.source,
+            buffered=BufferedBody(total=seen.buffered.total, **asdict(seen.buffered)),
         )
 
     @router.get(

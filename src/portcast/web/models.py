@@ -124,6 +124,28 @@ class ListenersBody(BaseModel):
     devices: int = Field(description="that are remembered, connected or not")
 
 
+class BufferedBody(BaseModel):
+    """All that waits in the server's own buffers, in bytes."""
+
+    total: int
+    frames: int = Field(description="of devices: partial frames, and those that wait for their handler or topic")
+    devices: int = Field(description="written to devices and not taken by them")
+    clients: int = Field(description="publications that wait for clients, are being written, or wait for the flush")
+    history: int = Field(description="publications that are retained")
+    recorder: int = Field(description="what the flight recorder keeps")
+
+
+class MemoryBody(BaseModel):
+    """What the process uses, what it may use, and where bytes wait."""
+
+    is_short: bool = Field(description="devices are not read now, and newcomers are refused")
+    times_short: int = Field(description="how often that happened since start")
+    used_bytes: int = Field(description="resident memory; 0 where the system does not tell")
+    limit_bytes: int = Field(description="soft limit of resident memory; 0 = none")
+    limit_source: str = Field(description="`option`, `cgroup`, `machine`, `address_space` (RLIMIT_AS), or `none`")
+    buffered: BufferedBody
+
+
 class SlowConsumerBody(BaseModel):
     """One subscriber that does not keep up now."""
 

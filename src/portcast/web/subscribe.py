@@ -31,12 +31,12 @@ NodeOf = Callable[[], Node]
 
 
 def ready_node(node: NodeOf) -> Node | None:
-    """Return the running node if it takes new clients: neither before start nor from the stop signal on."""
+    """Return the running node if it takes new clients: see `Node.takes_clients`."""
     try:
         the = node()
     except RuntimeError:
         return None
-    return the if the.state == "ready" else None
+    return the if the.takes_clients else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,77 @@
+"""What the checks of `portcast.posture` look at, and what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from starlette.requests import HTTPConnection
+
+from portcast.api_keys import ALL_RIGHTS
+from portcast.centrifuge.messages import ConnectRequest
+from portcast.settings import Settings
+from portcast.web.sdk_access import Admission, Caller
+from portcast.web.sdk_rules import Rules
+
+Level = Literal["ok", "note", "warning", "danger"]
+LEVELS: tuple[Level, ...] = ("ok", "note", "warning", "danger")
+"""From harmless to dangerous."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is the case.
+
+    Attributes:
+        level: how bad it is.
+        subject: what it is about: ``http``, ``listener tcp://0.0.0.0:8001``, ``key dashboard``.
+        sentence: for people.
+    """
+
+    level: Level
+    subject: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the checks look at.
+
+    Attributes:
+        settings: merged and valid.
+        rules: made of them.
+        connections: device connections at a time.
+    """
+
+    settings: Settings
+    rules: Rules
+    connections: int
+
+    stranger: Caller | None = field(init=False)
+    """Who shows nothing and comes in by the HTTP address; None if that is refused."""
+
+    def __post_init__(self) -> None:
+        host = self.settings.http.host
+        scope = {"type": "http", "headers": [], "server": (host, self.settings.http.port), "state": {}}
+        http = HTTPConnection(scope)
+        admission = self.rules.connect("check", http, ConnectRequest())
+        caller = None
+        if isinstance(admission, Admission):
+            rights = ALL_RIGHTS if self.rules.is_open else admission.rights
+            caller = Caller("check", admission.user, b"", {}, http, rights=rights)
+        object.__setattr__(self, "stranger", caller)
+
+    @property
+    def is_public(self) -> bool:
+        """True if others than this machine can reach HTTP: by its address, or through a proxy in front."""
+        return not self.settings.http.is_loopback or bool(self.settings.http_options.forwarded_from)
+
+    @property
+    def shows_certificate(self) -> bool:
+        """True if HTTP is for those alone who show a certificate."""
+        tls = self.settings.http_tls
+        return bool(tls.client_ca) and tls.client_cert == "required"
+
+
+Check = Callable[[View], Iterable[Finding]]

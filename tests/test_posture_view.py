@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from portcast.api_keys import KeyTable
+from portcast.permissions import PermissionTable
+from portcast.posture_view import View
+from portcast.settings import load_settings
+from portcast.web.sdk_basis import Basis
+from portcast.web.sdk_rules import Rules
+
+PUBLIC = 'http = "0.0.0.0:8000"\nlisten = []\n[permissions."a"]\nsubscribe = "anyone"\n'
+OPEN = 'http = "0.0.0.0:8000"\nlisten = []\n[centrifuge]\ninsecure = true\n'
+
+
+def view(text: str, folder: Path) -> View:
+    file = folder / "gateway.toml"
+    file.write_text(text, "utf-8")
+    settings = load_settings(file, {})
+    basis = Basis(settings.centrifuge, PermissionTable(settings.permissions), keys=KeyTable(settings.keys, {}))
+    return View(settings, Rules(basis), 1000)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_public"), [("", False), (PUBLIC, True), ('[http]\nforwarded_from = ["127.0.0.1"]', True)]
+)
+def test_who_can_reach_it(text: str, is_public: bool, tmp_path: Path) -> None:
+    """Loopback behind a proxy is as public as the proxy."""
+    assert view(text, tmp_path).is_public is is_public
+
+
+@pytest.mark.parametrize(
+    ("text", "may_change"),
+    [("", True), (PUBLIC, False), (OPEN, True)],
+)
+def test_the_stranger_is_who_the_rules_let_in(text: str, may_change: bool | None, tmp_path: Path) -> None:
+    stranger = view(text, tmp_path).stranger
+    assert (None if stranger is None else stranger.rights.may_change) == may_change
