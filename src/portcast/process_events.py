@@ -1,4 +1,4 @@
-"""What happens to a process as a whole, and in its flight recorder: a part of `portcast.events`; import it from there."""
+"""What happens to a process as a whole, and in its flight recorder; import these from `portcast.events`."""
 
 from __future__ import annotations
 
