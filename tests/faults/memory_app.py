@@ -1,7 +1,7 @@
 """A gateway whose handler takes nothing until it is told to; prints the port of HTTP and its device ports.
 
-``python memory_app.py ADDRESS_SPACE CGROUP``: ``RLIMIT_AS`` in bytes, 0 for none; a folder of a control group that it
-joins, ``-`` for none.
+``python memory_app.py ADDRESS_SPACE CGROUP DESCRIPTORS``: ``RLIMIT_AS`` in bytes, 0 for none; a folder of a
+control group that it joins, ``-`` for none; ``RLIMIT_NOFILE``, 0 for that of the test.
 """
 
 from __future__ import annotations
@@ -61,5 +61,7 @@ def ready(address: Address) -> None:
 if __name__ == "__main__":
     if int(sys.argv[1]):
         resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[1]),) * 2)
+    if int(sys.argv[3]):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[3]),) * 2)
     configure_logging(LogOptions())
     sys.exit(server.serve(app, gateway, http=Address("tcp", "127.0.0.1", 0), drain_timeout_s=2.0, on_ready=ready))

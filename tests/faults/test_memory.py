@@ -73,11 +73,11 @@ class Server:
 
 
 @contextmanager
-def server(address_space: int, group: str, log: Path) -> Iterator[Server]:
+def server(address_space: int, group: str, log: Path, *, descriptors: int = 0) -> Iterator[Server]:
     app = Path(__file__).with_name("memory_app.py")
     with log.open("wb") as errors:
         process = subprocess.Popen(
-            [sys.executable, str(app), str(address_space), group],
+            [sys.executable, str(app), str(address_space), group, str(descriptors)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,

@@ -1,0 +1,56 @@
+"""A process that may have few descriptors, and more devices than that."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from faults.test_memory import server
+from gateway_serving import wait_until
+from portcast.runtime.limits import connection_budget
+from raw_clients import WebSocket, connected
+
+FEW, CROWD = 128, 60
+
+
+@pytest.mark.row(30)
+@pytest.mark.skipif(sys.platform != "linux", reason="descriptors are counted in /proc")
+def test_serves_within_its_budget(tmp_path: Path) -> None:
+    """With 128 descriptors: those that fit are served, the rest waits, one line says so, and it recovers."""
+    budget = connection_budget(FEW)
+    assert 16 <= budget < CROWD
+    with server(0, "-", tmp_path / "log.txt", descriptors=FEW) as it, ExitStack() as devices:
+
+        def seen() -> tuple[int, int]:
+            one = it.ask("/api/listeners")[1]["listeners"][1]
+            return one["connections"], one["frames"]
+
+        assert it.ask("/free", "POST")[0] == 200
+        crowd = [devices.enter_context(connected(it.handler)) for _ in range(CROWD)]
+        for one in crowd:
+            one.sendall(b"hello\n")
+        wait_until(lambda: seen() == (budget, budget), "those that fit to be served")
+        assert it.ask("/handled")[1] == budget
+        assert it.ask("/health/ready")[0] == 200
+        with WebSocket(it.http) as browser, connected(it.handler):
+            browser.say("x")
+            assert len(os.listdir(f"/proc/{it.process.pid}/fd")) <= FEW - 32
+        for one in crowd[:5]:
+            one.close()
+        wait_until(lambda: it.ask("/handled")[1] == budget + 5, "the next to be served")
+        for one in crowd[5:budget]:
+            one.close()
+        wait_until(lambda: it.ask("/handled")[1] == CROWD, "all to be served")
+        wait_until(lambda: seen()[0] == CROWD - budget, "the others to be gone")
+        with connected(it.handler) as newcomer:
+            newcomer.sendall(b"hello\n")
+            wait_until(lambda: it.ask("/handled")[1] == CROWD + 1, "a newcomer to be served")
+    written = it.log.read_text()
+    assert "Traceback" not in written
+    assert written.count(" listener paused ") == written.count(" listener resumed ") == 1
+    assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > FEW, "of that process only"
