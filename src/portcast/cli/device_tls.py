@@ -60,11 +60,15 @@ def device_target(
     if ca:
         context = _reading("--ca", ca, lambda: ssl.create_default_context(cafile=ca))
     if cert:
-        _reading("--cert", cert, lambda: context.load_cert_chain(cert, key, password=""))
+        _reading("--cert", cert, lambda: context.load_cert_chain(cert, key, password=_no_password))
     return address, context
 
 
 T = TypeVar("T")
+
+
+def _no_password() -> str:
+    return ""  # without it OpenSSL would ask the terminal
 
 
 def _reading(flag: str, file: str, read: Callable[[], T]) -> T:
