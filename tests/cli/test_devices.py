@@ -57,6 +57,14 @@ def test_devices_are_listed_page_by_page(calls: tuple[Calls, list[Any]]) -> None
     ]
 
 
+def test_devices_are_searched(calls: tuple[Calls, list[Any]]) -> None:
+    """The server searches; what is looked for may be anything."""
+    asked, answers = calls
+    answers.append({"devices": [], "next": None})
+    assert CliRunner().invoke(devices, ["--search", "site=a&b"]).exit_code == 0
+    assert [path for _, path, _ in asked] == ["/api/devices?limit=1000&after=&search=site%3Da%26b"]
+
+
 def test_devices_as_json(calls: tuple[Calls, list[Any]]) -> None:
     """One object per line."""
     calls[1].append({"devices": [device("a"), device("b")], "next": None})

@@ -108,6 +108,16 @@ async def test_the_recorder_is_for_operators(headers: dict[str, str], expected: 
         }
 
 
+@pytest.mark.parametrize("topic", ["$recorder/#", "$recorder/devices/x", "$recorder/+/x"])
+@pytest.mark.parametrize(("shown", "status"), [(READER, 403), (FLEET, 403), (OPERATOR, 200)])
+async def test_what_it_publishes_is_for_operators(topic: str, shown: str, status: int) -> None:
+    """Otherwise a reader would see live what it may not read."""
+    async with running(guarded()) as app, http(app) as client:
+        answer = await client.get("/api/history", params={"filter": topic}, headers=bearer(shown))
+        assert answer.status_code == status
+        assert (await client.get("/api/history?filter=%23", headers=bearer(READER))).status_code == 200
+
+
 @pytest.mark.row(55)
 async def test_every_route_asks() -> None:
     """A route that is added and forgets to ask is found here: all that OpenAPI shows, but for the open ones."""

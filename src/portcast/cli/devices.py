@@ -27,17 +27,20 @@ _url = click.option(
 _json = click.option("--json", "is_json", is_flag=True, help="Print JSON instead of text.")
 
 
-@click.command(epilog="Example: portcast devices --status quarantined")
+@click.command(epilog="Example: portcast devices --status quarantined --search 192.0.2.")
 @_url
 @token_option
 @click.option("--status", type=click.Choice(["online", "offline", "quarantined"]), help="Only those of this status.")
+@click.option(
+    "--search", default="", metavar="TEXT", help="Only those whose id, address or tags contain it, in any case."
+)
 @_json
-def devices(url: str, token: str, status: str | None, is_json: bool) -> None:
+def devices(url: str, token: str, status: str | None, search: str, is_json: bool) -> None:
     """List the devices of a running gateway.
 
     Each line is an id, a status, the address and the number of messages; a device that is away is listed, too.
     """
-    for one in _devices(url, status, token):
+    for one in _devices(url, status, search, token):
         if is_json:
             click.echo(json.dumps(one))
         else:
@@ -45,10 +48,11 @@ def devices(url: str, token: str, status: str | None, is_json: bool) -> None:
             click.echo(escape(f"{one['id']:20} {one['status']:11} {address:22} {one['frames']} messages"))
 
 
-def _devices(url: str, status: str | None, token: str) -> Iterator[dict[str, Any]]:
+def _devices(url: str, status: str | None, search: str, token: str) -> Iterator[dict[str, Any]]:
     after = ""
     while True:
         query = f"limit={PAGE}&after={quote(after, safe='')}" + (f"&status={status}" if status else "")
+        query += f"&search={quote(search, safe='')}" if search else ""
         page = call(url, "GET", f"/api/devices?{query}", token=token)
         yield from page["devices"]
         if page["next"] is None:
