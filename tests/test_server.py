@@ -8,16 +8,21 @@ import logging
 import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any
 
+import httpx
 import pytest
 import uvicorn
 from websockets.asyncio.client import connect
 
-from portcast.config import Address, HttpOptions
+from gateway_serving import app_with, wait_until
+from portcast import Gateway as RealGateway
+from portcast.config import Address, GatewayOptions, HttpOptions
 from portcast.errors import ListenError, PortcastError
+from portcast.events import Event, LoopBlocked
 from portcast.server import DrainingServer, serve, server_config
 from socket_options import EXPECTED_OPTIONS, options_of
 
@@ -451,3 +456,42 @@ def test_a_gateway_can_tell_our_server_by_its_signal_handler() -> None:
     server = DrainingServer(server_config(App(), HttpOptions()), Gateway(App()), 1.0, lambda: None)
     owner: Any = getattr(server.handle_exit, "__self__", None)
     assert owner.drains_gateway
+
+
+@pytest.mark.row(17)
+def test_a_handler_that_blocks_the_loop_is_reported_while_it_does() -> None:
+    """Under our runner, too: within a second, by its name, and health checks tell afterwards how long all waited."""
+    events: list[Event] = []
+    gateway = RealGateway(options=GatewayOptions(block_limit_s=0.2), on_event=events.append)
+    ready: dict[str, Any] = {}
+
+    @gateway.listen("tcp://127.0.0.1:0")
+    async def on_reading(message: bytes) -> None:
+        time.sleep(0.8)  # that is the point
+
+    def work(address: Address) -> None:
+        try:
+            with socket.create_connection(("127.0.0.1", gateway.listeners[0].address.port)) as device:
+                device.sendall(b"x\n")
+                wait_until(lambda: any(isinstance(one, LoopBlocked) for one in events), "the report")
+            with httpx.Client(trust_env=False) as client:
+                ready.update(client.get(f"http://{address.host_port}/health/ready").json())
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    threads: list[threading.Thread] = []
+
+    def begin(address: Address) -> None:
+        threads.append(threading.Thread(target=work, args=(address,)))
+        threads[0].start()
+
+    assert serve(app_with(gateway), gateway, http=LOOPBACK, on_ready=begin) == 0
+    threads[0].join()
+    (event,) = [one for one in events if isinstance(one, LoopBlocked)]
+    assert event.handler.endswith("on_reading")
+    assert 0.2 <= event.seconds < 0.8
+    assert "on_reading (tests/test_server.py:" in event.stack
+    assert ready["status"] == "ready"
+    assert ready["loop"]["blocked"] == 1
+    assert 0.3 < ready["loop"]["worst_lag"] < 2
+    assert ready["loop"]["lag"] <= ready["loop"]["worst_lag"]

@@ -156,6 +156,27 @@ async def test_a_failed_handler_says_no_or_nothing(nack: bool, heard: bytes) -> 
         assert the.failed == ["full"]
 
 
+@pytest.mark.row(22)
+async def test_a_message_out_of_time_is_refused_like_one_that_failed() -> None:
+    """The device hears at once that it must send it again, and the next message is handled."""
+
+    async def work(message: dict[str, Any], connection: Connection) -> object:
+        if message["n"] == 1:
+            await asyncio.sleep(60)
+        return None
+
+    async with fleet(
+        work=work,
+        handler_timeout=0.02,
+        ack=lambda message, _: b"yes %d" % message["n"],
+        nack=lambda message, error: b"no %d %s" % (message["n"], type(error).__name__.encode()),
+    ) as the:
+        device = await the.connect({"id": "a", "n": 1}, {"id": "a", "n": 2})
+        assert [await line(device), await line(device)] == [b"no 1 TimeoutError", b"yes 2"]
+        (problem,) = the.failed
+        assert problem.endswith("on_message took longer than handler_timeout=0.02 s")
+
+
 async def test_acknowledgements_need_no_identity() -> None:
     """`ack=` alone is enough, and may return None to send nothing."""
     async with fleet(identify=None, ack=lambda message, _: b"ok" if message["n"] == 2 else None) as the:

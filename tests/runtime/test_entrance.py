@@ -88,6 +88,51 @@ class TestProxy:
             await eventually(lambda: it.events.of(ConnectionClosed))
             assert it.events.closed.peer == "192.0.2.7:50123"
 
+    @pytest.mark.row(23)
+    async def test_limits_count_the_real_address(self) -> None:
+        """Not the proxy's, which all share; and the place is free again when the device leaves."""
+        async with serving(recording(), proxy=LOOPBACK, max_per_address=1, deny=("198.51.100.0/24",)) as it:
+            first, second, other, denied = [await it.connect() for _ in range(4)]
+            await first.send(V1 + b"hello\n")
+            await only_connection(it)
+            await second.send(V1)
+            assert await second.receive_all() == b""
+            await denied.send(b"PROXY TCP4 198.51.100.9 198.51.100.1 50123 443\r\n")
+            assert await denied.receive_all() == b""
+            await other.send(b"PROXY TCP4 192.0.2.8 198.51.100.1 50123 443\r\n")
+            await eventually(lambda: len(it.registry) == 2, "another address is not connected")
+            refusals = [(one.peer, one.reason) for one in it.events.of(ConnectionRefused)]
+            assert refusals == [("192.0.2.7:50123", "max_per_address"), ("198.51.100.9:50123", "denied")]
+            first.close()
+            await eventually(lambda: len(it.registry) == 1)
+            again = await it.connect()
+            await again.send(V1 + b"hello\n")
+            await eventually(lambda: len(it.registry) == 2, "its place was not given back")
+
+    @pytest.mark.row(23)
+    async def test_a_handshake_that_fails_gives_its_place_back(self, authority: Authority) -> None:
+        """Behind the header the address has a place while it is a stranger, and no connection tells of its end."""
+        async with serving(
+            recording(), proxy=LOOPBACK, max_per_address=1, tls=authority.options(handshake_timeout_s=0.5)
+        ) as it:
+            admission = it.listener.admission
+            assert admission is not None
+            garbage = await it.connect()
+            await garbage.send(V1 + b"this is no TLS\n")
+            await eventually(lambda: it.events.of(ConnectionRefused) and not len(admission), "garbage keeps a place")
+            leaving = await it.connect()
+            await leaving.send(V1)
+            await eventually(lambda: len(admission) == 1, "it has no place")
+            leaving.close()
+            await eventually(lambda: not len(admission), "who left keeps a place")
+            silent = await it.connect()
+            await silent.send(V1)
+            assert await silent.receive_all() == b"", "its handshake timed out"
+            await eventually(lambda: len(admission) == 0, "its place was not given back")
+            await tls_device(it, authority, before=V1)
+            await only_connection(it)
+            assert len(admission) == 1
+
     async def test_in_pieces(self) -> None:
         async with serving(recording(), proxy=LOOPBACK) as it:
             device = await it.connect()

@@ -31,11 +31,13 @@ from portcast.web.models import (
     HistoryBody,
     ListenerBody,
     ListenersBody,
+    LoopBody,
     LossBody,
     MemoryBody,
     PositionBody,
     Problem,
     PublicationBody,
+    ReadyBody,
     SlowConsumerBody,
     SlowConsumersBody,
     TopicBody,
@@ -78,18 +80,19 @@ def add_health(router: APIRouter, node: NodeOf) -> None:
         return HealthBody(status="ok")
 
     @router.head("/health/ready", include_in_schema=False)
-    @router.get("/health/ready", tags=["health"], responses={503: {"model": HealthBody}})
-    async def ready(response: Response) -> HealthBody:
+    @router.get("/health/ready", tags=["health"], responses={503: {"model": ReadyBody}})
+    async def ready(response: Response) -> ReadyBody:
         """Answer 200 while devices and clients are accepted, 503 before start, while stopping, and short of memory."""
         try:
             the = node()
         except RuntimeError:
-            status, is_ready = "stopped", False
-        else:
-            status, is_ready = the.state if the.takes_clients or the.state != "ready" else "memory", the.takes_clients
-        if not is_ready:
             response.status_code = 503
-        return HealthBody(status=status)
+            return ReadyBody(status="stopped", loop=None)
+        if not the.takes_clients:
+            response.status_code = 503
+        seen = the.watchdog.statistics()
+        loop = LoopBody(lag=round(seen.lag_s, 3), worst_lag=round(seen.worst_lag_s, 3), blocked=seen.blocked)
+        return ReadyBody(status="memory" if the.state == "ready" and not the.takes_clients else the.state, loop=loop)
 
 
 def add_topics(router: APIRouter, node: NodeOf, access: HttpAccess) -> None:

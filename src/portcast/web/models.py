@@ -217,6 +217,20 @@ class ConnectionsBody(BaseModel):
 
 
 class HealthBody(BaseModel):
-    """Whether the process lives, or takes work."""
+    """Whether the process lives."""
 
     status: str
+
+
+class LoopBody(BaseModel):
+    """How long everybody waits for the event loop; zeros without a watchdog (``block_limit`` 0)."""
+
+    lag: float = Field(description="seconds by which the last beat, four of them a second, was late")
+    worst_lag: float = Field(description="the same, the latest of all since start")
+    blocked: int = Field(description="how often it was blocked for longer than `block_limit`")
+
+
+class ReadyBody(HealthBody):
+    """Whether the process takes work."""
+
+    loop: LoopBody | None = Field(description="none while nothing runs")
