@@ -161,7 +161,7 @@ class ListenerOptions(Checked):
     message_rate: float = field(
         default=0.0,
         metadata={
-            "help": "frames per second of one connection, then reading from it pauses; 0 = no limit",
+            "help": "frames per second of one connection or device, then reading from it pauses; 0 = no limit",
             "minimum": 0,
             "maximum": 1_000_000_000,
         },
@@ -169,7 +169,7 @@ class ListenerOptions(Checked):
     rate_bytes: int = field(
         default=0,
         metadata={
-            "help": "bytes per second of one connection, then reading from it pauses; 0 = no limit",
+            "help": "bytes per second of one connection or device, then reading from it pauses; 0 = no limit",
             "minimum": 0,
         },
     )

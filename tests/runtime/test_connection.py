@@ -611,4 +611,4 @@ class TestRates:
         """The path of a message pays nothing for a limit that is not there."""
         async with serving(recording()) as server:
             _, connection = await server.connected()
-            assert connection._throttle is None
+            assert connection.throttle is None

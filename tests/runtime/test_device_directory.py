@@ -317,3 +317,30 @@ async def test_a_connection_that_was_replaced_meanwhile_is_not_attached_again() 
         gates[1].set()
         await the.ended(1)
         assert the.gateway.device("a").connections == (living,)
+
+
+@pytest.mark.row(16)
+@pytest.mark.parametrize("takeover", ["allow", "replace"])
+async def test_a_device_has_its_rates_once(takeover: str) -> None:
+    """A second connection, or a new one, brings no second budget; another device has its own."""
+    async with fleet(takeover=takeover, message_rate=0.1) as the:
+        await the.connect(*({"id": "a"} for _ in range(5)))
+        await the.heard(5)
+        await the.connect({"id": "b"})
+        await the.connect({"id": "a"})
+        await the.heard(7)
+        (other,) = the.gateway.device("b").connections
+        newest = the.gateway.device("a").connections[-1]
+        assert other.throttle is not newest.throttle
+        assert newest.throttle is not None
+        now = asyncio.get_running_loop().time()
+        assert newest.throttle.charge(5, 0, now) > 60, "what the first connection said counts"
+
+
+async def test_without_rates_there_is_nothing_to_share() -> None:
+    """Nothing is counted on any of them."""
+    async with fleet(takeover="allow") as the:
+        for _ in range(2):
+            await the.connect({"id": "a"})
+        await the.heard(2)
+        assert [one.throttle for one in the.gateway.device("a").connections] == [None, None]

@@ -51,6 +51,7 @@ class Connection(Deadlines):
         frames: frames received so far.
         bytes_received: bytes received so far.
         bytes_sent: bytes handed to the transport so far.
+        throttle: what it may send; None without limits. Connections of one device share it.
         throttled: how often reading paused because it sent more than ``message_rate`` or ``rate_bytes``.
         received_at: when something was received last, or reading began again after a pause; monotonic seconds.
         is_admitted: False until the device has shown who it is, where its listener asks.
@@ -69,7 +70,6 @@ class Connection(Deadlines):
         "_is_lost",
         "_is_reading",
         "_is_throttled",
-        "_throttle",
         "_undelivered",
         "_waits_for_memory",
         "bytes_received",
@@ -77,6 +77,7 @@ class Connection(Deadlines):
         "is_admitted",
         "is_made",
         "received_at",
+        "throttle",
         "throttled",
     )
 
@@ -93,11 +94,10 @@ class Connection(Deadlines):
         self.bytes_received = 0
         self.throttled = 0
         self._begin_deadlines()
-        # What it may send; None without limits, and then nothing is counted.
-        self._throttle: Throttle | None = None
+        self.throttle: Throttle | None = None
         if listener.is_throttling:
             options = listener.options
-            self._throttle = Throttle(options.message_rate, options.rate_bytes, self.opened_at)
+            self.throttle = Throttle(options.message_rate, options.rate_bytes, self.opened_at)
         self._begin_output()
         # How far the connection is on its way in and out.
         self.is_made = False
@@ -186,8 +186,8 @@ class Connection(Deadlines):
         if not (is_first and self._is_refused(data)):
             frames = self.frames
             self._decode(self._decoder.feed, data)
-            if self._throttle is not None and self._close_reason is None:
-                wait_s = self._throttle.charge(self.frames - frames, len(data), self.received_at)
+            if self.throttle is not None and self._close_reason is None:
+                wait_s = self.throttle.charge(self.frames - frames, len(data), self.received_at)
                 if wait_s and not self._is_throttled:
                     self._is_throttled = True
                     self.throttled += 1

@@ -14,7 +14,7 @@ Presence is published on ``$devices/<id>/status`` whenever a device's status or 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 from portcast.devices import (
@@ -175,6 +175,7 @@ class DeviceDirectory:
             self._drop(attachment.forgotten)
         device = self.find(device_id)
         before = device.connections
+        _share_rates(connection, before)
         if attachment.replaced:
             self.commands.disconnected(device)
             device.connections = ()
@@ -276,6 +277,14 @@ class DeviceDirectory:
         info = self.roster.get(device_id)
         if info is not None:
             self._publish(f"$devices/{device_id}/status", (status_json(info, self._unix_time(self._now())),))
+
+
+def _share_rates(connection: Connection, others: Iterable[Connection]) -> None:
+    """Let a device have its rates once, however many connections to a listener it has, or had until this moment."""
+    for other in others:
+        if other.listener == connection.listener:
+            connection.throttle = other.throttle
+            return
 
 
 def make_directory(
