@@ -47,7 +47,8 @@ class Api:
         self.now = 0.0
         self.on_sleep: Callable[[], None] = lambda: None
 
-    def call(self, url: str, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    def call(self, url: str, method: str, path: str, body: Mapping[str, Any] | None = None, *, token: str) -> Any:
+        assert token == "k"
         self.asked.append((method, path))
         return None if method != "GET" else self.answers.pop(0)
 
@@ -62,6 +63,7 @@ class Api:
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch) -> Api:
     fake = Api()
+    monkeypatch.setenv("PORTCAST_TOKEN", "k")  # an operator's, in each request
     monkeypatch.setattr(module, "call", fake.call)
     monkeypatch.setattr(module, "time", fake)
     return fake

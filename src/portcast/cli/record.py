@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import click
 
-from portcast.cli.api_client import call
+from portcast.cli.api_client import call, token_option
 from portcast.cli.numbers import FiniteRange
 from portcast.config import MOST_SECONDS
 from portcast.observability import escape
@@ -37,6 +37,7 @@ Examples:
 )
 @click.argument("what", metavar="WHAT")
 @click.option("--url", default="http://127.0.0.1:8000", show_default=True, metavar="URL", help="Where the gateway is.")
+@token_option
 @click.option(
     "--for",
     "for_s",
@@ -50,7 +51,7 @@ Examples:
 @click.option("--off", "mode", flag_value="off", help="Turn it off and return; what was recorded stays for a while.")
 @click.option("--show", "mode", flag_value="show", help="Print what is recorded and return; turn nothing on.")
 @click.option("--json", "is_json", is_flag=True, help="Print JSON instead of text.")
-def record(what: str, url: str, for_s: float, mode: str | None, is_json: bool) -> None:
+def record(what: str, url: str, token: str, for_s: float, mode: str | None, is_json: bool) -> None:
     """Record the raw frames of WHAT and print them as they come, until Ctrl-C, which ends the recording.
 
     WHAT is the id of a device, or device:ID, connection:ID, listener:NAME or peer:ADDRESS; a final * stands for any
@@ -61,32 +62,32 @@ def record(what: str, url: str, for_s: float, mode: str | None, is_json: bool) -
     path = f"/api/recorder/rules/{quote(rule, safe='')}"
     frames = _frames_path(rule)
     if mode == "off":
-        call(url, "DELETE", path)
+        call(url, "DELETE", path, token=token)
     elif mode == "show":
-        for one in _frames(url, frames, 0):
+        for one in _frames(url, token, frames, 0):
             _print(one, is_json=is_json)
     elif mode == "on":
-        call(url, "PUT", f"{path}?for={for_s:g}")
+        call(url, "PUT", f"{path}?for={for_s:g}", token=token)
     else:
-        _follow(url, rule, for_s, is_json=is_json)
+        _follow(url, token, rule, for_s, is_json=is_json)
 
 
-def _follow(url: str, rule: str, for_s: float, *, is_json: bool) -> None:
+def _follow(url: str, token: str, rule: str, for_s: float, *, is_json: bool) -> None:
     """Record, print what comes, and turn the recording off in the end; Ctrl-C goes on to the caller then."""
     path = f"/api/recorder/rules/{quote(rule, safe='')}"
-    last = call(url, "GET", "/api/recorder?limit=1")["last_number"]
-    call(url, "PUT", f"{path}?for={for_s:g}")
+    last = call(url, "GET", "/api/recorder?limit=1", token=token)["last_number"]
+    call(url, "PUT", f"{path}?for={for_s:g}", token=token)
     end = time.monotonic() + for_s
     click.echo(f"recording {escape(rule)} for {for_s:g} s; Ctrl-C ends it", err=True)
     try:
         while time.monotonic() < end:
-            for one in _frames(url, _frames_path(rule), last):
+            for one in _frames(url, token, _frames_path(rule), last):
                 _print(one, is_json=is_json)
                 last = one["number"]
             time.sleep(EVERY_S)
     except BaseException:
         # Ctrl-C, or nobody reads what is printed any more; otherwise it has ended by itself.
-        call(url, "DELETE", path)
+        call(url, "DELETE", path, token=token)
         raise
 
 
@@ -98,9 +99,9 @@ def _frames_path(rule: str) -> str:
     return "/api/recorder/frames"
 
 
-def _frames(url: str, path: str, after: int) -> Iterator[dict[str, Any]]:
+def _frames(url: str, token: str, path: str, after: int) -> Iterator[dict[str, Any]]:
     while True:
-        page = call(url, "GET", f"{path}?limit={PAGE}&after={after}")
+        page = call(url, "GET", f"{path}?limit={PAGE}&after={after}", token=token)
         yield from page["frames"]
         if page["next"] is None:
             return
