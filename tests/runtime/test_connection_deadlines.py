@@ -42,7 +42,7 @@ class TestDeadlines:
     @pytest.mark.row(4)
     async def test_a_frame_is_absolute(self) -> None:
         """After its first frame a device could trickle a byte every few minutes for ever."""
-        async with serving(recording(), frame_timeout_s=30, idle_timeout_s=300) as it:
+        async with serving(recording(), tick_s=3600, frame_timeout_s=30, idle_timeout_s=300) as it:
             device, connection = await it.connected()
             await device.send(b"1\nhalf a fra")
             await eventually(lambda: connection.bytes_received == 12)
@@ -63,7 +63,7 @@ class TestDeadlines:
 
     async def test_each_frame_has_the_whole_time(self) -> None:
         """A busy device is always inside some frame; only one that stays inside the same is late."""
-        async with serving(recording(), frame_timeout_s=30, idle_timeout_s=0) as it:
+        async with serving(recording(), tick_s=3600, frame_timeout_s=30, idle_timeout_s=0) as it:
             device, connection = await it.connected()
             for number in range(1, 6):
                 await device.send(b"fram")
@@ -80,7 +80,7 @@ class TestDeadlines:
 
     async def test_a_frame_does_not_age_while_we_do_not_read(self) -> None:
         """Its end may wait in the kernel."""
-        async with serving(recording(pauses=True), frame_timeout_s=30, idle_timeout_s=0) as it:
+        async with serving(recording(pauses=True), tick_s=3600, frame_timeout_s=30, idle_timeout_s=0) as it:
             device, connection = await it.connected()
             await device.send(b"1\nhalf")
             await eventually(lambda: not connection.is_reading)
