@@ -47,9 +47,3 @@ ROWS = {
     67: "bytes from outside that become code",
 }
 """By number, what happens."""
-
-AWAITED = {
-    16: "message rate limits come with admission",
-    17: "connection caps and rates come with admission",
-}
-"""Rows whose tests are still to come, and with what."""

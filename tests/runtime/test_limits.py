@@ -37,7 +37,7 @@ def test_the_budget_follows_from_the_descriptors(descriptors: int, wanted: int, 
 
 
 @pytest.mark.parametrize(
-    ("descriptors", "http", "own"), [(8192, 1831, 64), (1024, 397, 64), (128, 64, 32), (64, 32, 16), (20, 8, -4)]
+    ("descriptors", "http", "own"), [(8192, 1831, 64), (1024, 397, 64), (128, 64, 32), (64, 16, 32), (20, 8, -4)]
 )
 def test_some_descriptors_are_for_nobody(descriptors: int, http: int, own: int) -> None:
     """For logs, health checks and state files, whatever devices and clients there are."""
@@ -103,11 +103,11 @@ def test_few_descriptors_allow_few(descriptors: int, most: int) -> None:
     assert most_pending(descriptors) == most
 
 
-@pytest.mark.parametrize(("descriptors", "most"), [(64, 32), (1024, 397), (20_000, 4192), (1_048_576, 10_000)])
+@pytest.mark.parametrize(("descriptors", "most"), [(64, 16), (1024, 397), (20_000, 4192), (1_048_576, 10_000)])
 def test_http_has_what_devices_can_never_use(descriptors: int, most: int) -> None:
     """However many devices a user allows; and some are left for files."""
     assert http_connections(descriptors) == most
-    assert most + connection_budget(descriptors, descriptors) <= descriptors - 16
+    assert most + connection_budget(descriptors, descriptors) <= descriptors - 32
     assert http_connections(descriptors, 7) == 7
 
 

@@ -11,8 +11,8 @@ RESERVE = 256
 LEAST_CONNECTIONS = 16
 FEW_SHARE = 4
 """Of few descriptors (below 466), where the reserve would take all, every fourth is a device's."""
-MOST_OWN = 64
-"""Descriptors that no peer gets, or every fourth of few: standard streams, the loop, listeners, logs, state files, and
+LEAST_OWN, MOST_OWN = 32, 64
+"""Descriptors that no peer gets, every fourth of few: standard streams, the loop, listeners, logs, state files, and
 room for a health check."""
 MOST_PENDING = 2048
 """Sockets at a time of which nothing is known yet, so many as the backlog of HTTP holds: a crowd that comes back in one
@@ -58,13 +58,13 @@ def connection_budget(descriptors: int, wanted: int = 0) -> int:
 def http_budget(descriptors: int, connections: int) -> int:
     """Return how many sockets HTTP and WebSockets may have together, so that `MOST_OWN` descriptors are left.
 
-    Of few descriptors a quarter is left. It is never less than 8.
+    Of few descriptors a quarter is left, and at least 32. It is never less than 8.
 
     Args:
         descriptors: the limit of open files.
         connections: device connections that may be open, as `connection_budget` says.
     """
-    return max(8, descriptors - connections - min(MOST_OWN, descriptors // FEW_SHARE))
+    return max(8, descriptors - connections - max(LEAST_OWN, min(MOST_OWN, descriptors // FEW_SHARE)))
 
 
 def http_connections(descriptors: int, wanted: int = 0) -> int:
