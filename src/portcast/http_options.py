@@ -79,7 +79,7 @@ class HttpOptions(Checked):
         default=1000.0,
         metadata={
             "help": "messages or commands per second of one client; then an SDK client is not read for a while, or "
-            " gets 3013 where that cannot be, and a client of /ws gets 1008; 0 = no limit",
+            "gets 3013 where that cannot be, and a client of /ws gets 1008; 0 = no limit",
             "minimum": 0,
             "maximum": 1_000_000_000,
         },
