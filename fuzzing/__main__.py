@@ -8,6 +8,7 @@ Exit status 1: something was found.
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import subprocess
 import sys
@@ -108,6 +109,7 @@ def _one(name: str, seconds: float) -> int:
     with atheris.instrument_imports(include=["portcast", "fuzzing"]):
         from fuzzing.targets import TARGETS
     target = TARGETS[name]
+    logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # of this process alone: every other input is an error
     for folder in (corpus := CORPUS / name, FINDINGS):
         folder.mkdir(parents=True, exist_ok=True)
     for seed in target.seeds:

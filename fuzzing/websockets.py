@@ -7,7 +7,6 @@ and to an application that receives by itself or to a detached connection.
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import Any
 
 import uvicorn
@@ -62,7 +61,6 @@ def _note(message: str | bytes) -> None:
 
 def _config(*, is_detached: bool) -> uvicorn.Config:
     if is_detached not in _configs:
-        logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
         app: Any = detaching(Owner(), _note) if is_detached else accepting
         config = uvicorn.Config(
             app, log_config=None, lifespan="off", interface="asgi3", ws_ping_interval=None, ws_max_size=MAX_MESSAGE,
