@@ -17,6 +17,9 @@ from urllib.parse import quote, unquote, urlsplit
 
 from portcast.errors import ConfigurationError
 
+Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -85,11 +88,15 @@ class Address:
         return any(_covers(a, b, is_dual_stack) or _covers(b, a, is_dual_stack) for a, b in pairs)
 
 
-def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _ip(host: str) -> Ip | None:
     try:
-        ip = ipaddress.ip_address(host)
+        return _unmapped(host)
     except ValueError:
         return None
+
+
+def _unmapped(host: str) -> Ip:
+    ip = ipaddress.ip_address(host)
     return (ip.ipv4_mapped or ip) if isinstance(ip, ipaddress.IPv6Address) else ip
 
 
@@ -104,7 +111,18 @@ def _covers(wide: str, narrow: str, is_dual_stack: bool) -> bool:
     return wide == narrow or (wide == "0.0.0.0" and not is_ipv6)  # noqa: S104 - compared, not bound
 
 
-def parse_networks(texts: Iterable[str], key: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+def real_address(host: str) -> Ip:
+    """Return a peer's address: without zone, and as IPv4 where it is only dressed as IPv6 (RFC 4291 §2.5.5.2).
+
+    A zone (``fe80::1%eth0``) says through which interface; networks are written without.
+
+    Raises:
+        ValueError: it is no address.
+    """
+    return _unmapped(host.partition("%")[0])
+
+
+def parse_networks(texts: Iterable[str], key: str) -> tuple[Network, ...]:
     """Return networks such as ``10.0.0.0/8`` and ``2001:db8::/32``; an address alone is a network of one.
 
     Args:

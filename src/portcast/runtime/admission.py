@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv6Address
 
+from portcast.address import Ip, parse_networks, real_address
 from portcast.config import HttpOptions, ListenerOptions
 from portcast.events import RefusalReason, SubscriberReason
 from portcast.runtime.limits import http_connections, subscriber_budget
@@ -21,21 +22,8 @@ from portcast.runtime.rates import BucketTable
 MOST_ADDRESSES = 16_384
 """Addresses whose connect rate is remembered by a listener: about 3 MiB."""
 
-Network = IPv4Network | IPv6Network
 
-
-def real_address(host: str) -> IPv4Address | IPv6Address:
-    """Return a peer's address: without zone, and as IPv4 where it is only dressed as IPv6 (RFC 4291 §2.5.5.2).
-
-    Raises:
-        ValueError: it is no address.
-    """
-    address = ip_address(host.partition("%")[0])
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped if mapped is not None else address
-
-
-def address_key(address: IPv4Address | IPv6Address) -> str:
+def address_key(address: Ip) -> str:
     """Return what counts as one address: see the top of the module."""
     if isinstance(address, IPv6Address):
         return str(IPv6Address(int(address) >> 64 << 64)) + "/64"
@@ -48,13 +36,13 @@ class Networks:
     __slots__ = ("_allow", "_deny")
 
     def __init__(self, allow: Sequence[str], deny: Sequence[str]) -> None:
-        self._allow: list[Network] = [ip_network(one) for one in allow]
-        self._deny: list[Network] = [ip_network(one) for one in deny]
+        self._allow = parse_networks(allow, "allow")
+        self._deny = parse_networks(deny, "deny")
 
     def __bool__(self) -> bool:
         return bool(self._allow or self._deny)
 
-    def allows(self, address: IPv4Address | IPv6Address) -> bool:
+    def allows(self, address: Ip) -> bool:
         """Return True if this address may connect."""
         if any(address in one for one in self._deny):
             return False
@@ -84,7 +72,7 @@ class Admission:
             proxies: networks whose addresses speak for others: they count in all only.
         """
         self._networks = networks
-        self._proxies = [ip_network(one) for one in proxies]
+        self._proxies = parse_networks(proxies, "proxies")
         self._most_in_all = max_connections
         self._most = max_per_address
         self._rate = BucketTable(connect_rate, MOST_ADDRESSES) if connect_rate else None
@@ -141,7 +129,7 @@ class Admission:
             if self._connected[key] <= 0:
                 del self._connected[key]
 
-    def _address(self, host: str) -> IPv4Address | IPv6Address | None:
+    def _address(self, host: str) -> Ip | None:
         """Return the address that counts; None if there is none, or it is a proxy's."""
         try:
             address = real_address(host)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 
-from portcast.address import parse_networks
+from portcast.address import parse_networks, real_address
 
 UNIX = "unix"
 """Stands for whoever connects through a Unix socket, which has no address."""
@@ -35,8 +34,5 @@ class Peers:
     def __contains__(self, address: object) -> bool:
         if not isinstance(address, tuple):
             return self._has_unix
-        # A scope ("fe80::1%eth0") says through which interface; networks are written without.
-        ip = ipaddress.ip_address(str(address[0]).partition("%")[0])
-        if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-            ip = ip.ipv4_mapped
+        ip = real_address(str(address[0]))
         return any(ip in network for network in self._networks)

@@ -12,13 +12,12 @@ from fastapi import Depends, HTTPException
 from starlette.exceptions import WebSocketException
 from starlette.requests import HTTPConnection
 
+from portcast.address import real_address
 from portcast.config import HttpOptions
 from portcast.events import ConnectionRefused, Emit
-from portcast.runtime.admission import Networks, real_address
+from portcast.runtime.admission import Networks
+from portcast.web.hosts import CLOSE_POLICY
 from portcast.web.peer import peer_of
-
-CLOSE_POLICY = 1008
-"""RFC 6455 §7.4.1; before the handshake a server answers 403 instead."""
 
 
 def network_guards(options: HttpOptions, emit: Emit) -> list[Any]:
