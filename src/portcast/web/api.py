@@ -44,7 +44,7 @@ from portcast.web.models import (
     TopicsBody,
 )
 from portcast.web.query import only_known, query_of
-from portcast.web.subscribe import NodeOf
+from portcast.web.subscribe import NodeOf, or_unavailable
 
 PAGE = 100
 """Entries per page unless the client says otherwise; at most ten times that."""
@@ -97,7 +97,7 @@ def add_health(router: APIRouter, node: NodeOf) -> None:
 
 def add_topics(router: APIRouter, node: NodeOf, access: HttpAccess) -> None:
     """Add the routes of topics and history."""
-    running = _or_unavailable(node)
+    running = or_unavailable(node)
 
     @router.get("/api/topics", tags=["topics"], responses=_REFUSED, dependencies=[_only("filter", "after", "limit")])
     async def topics(
@@ -146,7 +146,7 @@ def add_topics(router: APIRouter, node: NodeOf, access: HttpAccess) -> None:
 
 def add_publishing(router: APIRouter, node: NodeOf, access: HttpAccess, options: HttpOptions) -> None:
     """Add the route that publishes."""
-    running = _or_unavailable(node)
+    running = or_unavailable(node)
 
     @router.post("/api/topics/{topic:path}", tags=["topics"], responses=_PUBLISHED, openapi_extra=_BODY)
     async def publish(topic: str, request: Request) -> PositionBody:
@@ -170,7 +170,7 @@ def add_publishing(router: APIRouter, node: NodeOf, access: HttpAccess, options:
 
 def add_connections(router: APIRouter, node: NodeOf, access: HttpAccess, version: str) -> None:
     """Add the routes of listeners and connections."""
-    running = _or_unavailable(node)
+    running = or_unavailable(node)
 
     @router.get("/api/listeners", tags=["connections"], responses=_UNAVAILABLE, dependencies=[Depends(access.look)])
     async def listeners() -> ListenersBody:
@@ -224,7 +224,7 @@ def add_connections(router: APIRouter, node: NodeOf, access: HttpAccess, version
 
 def add_slow_consumers(router: APIRouter, node: NodeOf, access: HttpAccess) -> None:
     """Add the route of clients that do not keep up."""
-    running = _or_unavailable(node)
+    running = or_unavailable(node)
 
     @router.get(
         "/api/slow-consumers",
@@ -336,13 +336,3 @@ def _position(text: str | None) -> Position | None:
     if not epoch or not (offset.isascii() and offset.isdigit() and len(offset) < 20):
         raise HTTPException(400, "since must be a position, epoch:offset")
     return Position(epoch, int(offset))
-
-
-def _or_unavailable(node: NodeOf) -> NodeOf:
-    def running() -> Node:
-        try:
-            return node()
-        except RuntimeError as error:
-            raise HTTPException(503, str(error)) from error
-
-    return running

@@ -19,7 +19,7 @@ from portcast.web.http_access import HttpAccess
 from portcast.web.models import REFUSED, EnvelopeBody, MergedHistoryBody, Problem
 from portcast.web.query import only_known, query_of
 from portcast.web.resume import EnvelopesOf
-from portcast.web.subscribe import MAX_FILTERS, MAX_REPLAY, NodeOf
+from portcast.web.subscribe import MAX_FILTERS, MAX_REPLAY, NodeOf, or_unavailable
 
 _NAMES = ("filter", "since", "limit")
 _PROBLEMS: dict[int | str, dict[str, Any]] = {400: {"model": Problem}, **REFUSED, 503: {"model": Problem}}
@@ -28,6 +28,8 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {400: {"model": Problem}, **REFUSED
 def add_history(router: APIRouter, node: NodeOf, access: HttpAccess) -> None:
     """Add the route."""
     envelopes = EnvelopesOf(lambda: node().broker.node_epoch(), lambda at: node().unix_time(at))
+
+    running = or_unavailable(node)
 
     @router.get(
         "/api/history",
@@ -48,10 +50,7 @@ def add_history(router: APIRouter, node: NodeOf, access: HttpAccess) -> None:
         query = query_of(request.scope)  # FastAPI has read each `+` as a space
         filters = _checked(query.getlist("filter"))
         since = query.get("since", since)
-        try:
-            the = node()
-        except RuntimeError as error:
-            raise HTTPException(503, str(error)) from error
+        the = running()
         await access.may_read(request, filters)
 
         def bodies(publications: Sequence[Publication]) -> list[EnvelopeBody]:

@@ -32,7 +32,7 @@ from portcast.web.device_models import (
 from portcast.web.http_access import HttpAccess
 from portcast.web.models import REFUSED, Problem, Unfit
 from portcast.web.query import only_known, query_of
-from portcast.web.subscribe import NodeOf
+from portcast.web.subscribe import NodeOf, or_unavailable
 
 PAGE = 100
 """Devices per page unless the client says otherwise; at most ten times that."""
@@ -68,16 +68,10 @@ class _Routes:
     """What all routes need: the running node, and who may change something."""
 
     def __init__(self, node: NodeOf, access: HttpAccess, options: HttpOptions) -> None:
-        self._node = node
+        self.node = or_unavailable(node)
         self.look = Depends(access.look)
         self.change = Depends(access.change)
         self.options = options
-
-    def node(self) -> Node:
-        try:
-            return self._node()
-        except RuntimeError as error:
-            raise HTTPException(503, str(error)) from error
 
     def device(self, device_id: str) -> Device:
         try:

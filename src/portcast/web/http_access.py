@@ -36,6 +36,7 @@ from portcast.web.origin import is_allowed_origin
 from portcast.web.peer import peer_of
 from portcast.web.sdk_access import Admission, Answer, Caller, Verdict
 from portcast.web.sdk_rules import NOT_CONFIGURED, Rules
+from portcast.web.subscribe import or_unavailable
 
 T = TypeVar("T")
 
@@ -68,7 +69,8 @@ class HttpAccess:
             emit: is told of keys and tokens that are not valid.
         """
         self._emit = emit
-        self._rules = rules
+        self.rules = or_unavailable(rules)
+        """Returns the rules of the running gateway."""
         self._allowed_origins = tuple(allowed_origins)
         self._is_guarded = is_guarded
 
@@ -123,13 +125,6 @@ class HttpAccess:
         is_allowed = is_allowed_origin(request.headers, self._allowed_origins)
         if not is_allowed or (shows_cookie_only(request) and "origin" not in request.headers):
             raise HTTPException(403, "origin not allowed")
-
-    def rules(self) -> Rules:
-        """Return the rules of the running gateway."""
-        try:
-            return self._rules()
-        except RuntimeError as error:
-            raise HTTPException(503, str(error)) from error
 
     async def _may_subscribe(self, caller: Caller, channel: str) -> None:
         self._check(caller, await _now(self.rules().subscribe(caller, SubscribeRequest(channel=channel))))

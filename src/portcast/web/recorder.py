@@ -6,6 +6,7 @@ rights of who may command: frames are what devices sent before anything looked a
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Query
@@ -20,7 +21,7 @@ from portcast.web.http_access import HttpAccess
 from portcast.web.models import REFUSED, Problem
 from portcast.web.query import only_known
 from portcast.web.recorder_models import FrameBody, FramesBody, RecorderBody, RecordingBody, RuleBody
-from portcast.web.subscribe import NodeOf
+from portcast.web.subscribe import NodeOf, or_unavailable
 
 PAGE = 100
 """Entries per page unless the client says otherwise; at most ten times that."""
@@ -38,14 +39,8 @@ _Limit = Annotated[int, Query(ge=1, le=10 * PAGE, description="most entries retu
 
 class _Routes:
     def __init__(self, node: NodeOf, access: HttpAccess) -> None:
-        self._node = node
+        self.node = or_unavailable(node)
         self.allowed = Depends(access.change)
-
-    def node(self) -> Node:
-        try:
-            return self._node()
-        except RuntimeError as error:
-            raise HTTPException(503, str(error)) from error
 
     def check(self, *, device: str | None = None, connection: str | None = None) -> FlightRecorder:
         """Return the recorder if there is, was or may be such a device or connection."""
@@ -102,7 +97,7 @@ def _add_rules(router: APIRouter, routes: _Routes) -> None:
     @router.put(
         "/api/recorder/rules/{rule:path}",
         tags=["recorder"],
-        responses={code: body for code, body in _REFUSED.items() if code != 404},
+        responses={400: {"model": Problem}, **_UNAVAILABLE},
         dependencies=[Depends(only_known("for")), routes.allowed],
     )
     async def record(
@@ -159,35 +154,19 @@ def _add_frames(router: APIRouter, routes: _Routes) -> None:
 
 
 def _add_forgetting(router: APIRouter, routes: _Routes) -> None:
-    @router.delete(
-        "/api/recorder/frames",
-        tags=["recorder"],
-        status_code=204,
-        responses=_UNAVAILABLE,
-        dependencies=[routes.allowed],
-    )
+    delete = partial(router.delete, tags=["recorder"], status_code=204, dependencies=[routes.allowed])
+
+    @delete("/api/recorder/frames", responses=_UNAVAILABLE)
     async def forget() -> None:
         """Forget everything that is recorded; recording goes on."""
         routes.node().recorder.forget()
 
-    @router.delete(
-        "/api/devices/{device}/frames",
-        tags=["recorder"],
-        status_code=204,
-        responses=_FOUND,
-        dependencies=[routes.allowed],
-    )
+    @delete("/api/devices/{device}/frames", responses=_FOUND)
     async def forget_device(device: str) -> None:
         """Forget what is recorded of a device; recording goes on."""
         routes.check(device=device).forget(device=device)
 
-    @router.delete(
-        "/api/connections/{connection}/frames",
-        tags=["recorder"],
-        status_code=204,
-        responses=_FOUND,
-        dependencies=[routes.allowed],
-    )
+    @delete("/api/connections/{connection}/frames", responses=_FOUND)
     async def forget_connection(connection: str) -> None:
         """Forget what is recorded of a connection; recording goes on."""
         routes.check(connection=connection).forget(connection=connection)

@@ -6,8 +6,9 @@ import asyncio
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
+from fastapi import HTTPException
 from starlette.datastructures import QueryParams
 
 from portcast.delivery import Batch, Encoding, Sink
@@ -26,8 +27,22 @@ CLOSE_EXPIRED = 4401
 MAX_REPLAY = 300
 """Publications replayed at most, as Centrifugo recovers per round."""
 
+T = TypeVar("T")
+
 NodeOf = Callable[[], Node]
 """Returns the running node; raises `RuntimeError` before start and after stop."""
+
+
+def or_unavailable(get: Callable[[], T]) -> Callable[[], T]:
+    """Return the same function for HTTP routes: before start and after stop it raises `HTTPException` 503."""
+
+    def get_or_refuse() -> T:
+        try:
+            return get()
+        except RuntimeError as error:
+            raise HTTPException(503, str(error)) from error
+
+    return get_or_refuse
 
 
 def ready_node(node: NodeOf) -> Node | None:

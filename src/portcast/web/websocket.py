@@ -20,6 +20,7 @@ from portcast.runtime import CLOSE_TRY_AGAIN, Node, Subscriber
 from portcast.runtime.rates import Throttle
 from portcast.web.asgi_sink import AsgiSink
 from portcast.web.credentials import answered_subprotocol
+from portcast.web.hosts import CLOSE_POLICY
 from portcast.web.http_access import HttpAccess, left_s
 from portcast.web.origin import is_allowed_origin
 from portcast.web.peer import peer_of
@@ -31,8 +32,6 @@ from portcast.web.transports import transport_of
 from portcast.web.websocket_asgi import EXTENSION
 from portcast.web.websocket_protocol import WebSocketProtocol
 
-CLOSE_POLICY = 1008
-"""RFC 6455 §7.4.1, "policy violation"."""
 CLOSE_BAD_REQUEST = 4400
 """Ours: do not come back with the same request."""
 CLOSE_HTTP = 4000
