@@ -26,6 +26,7 @@ from portcast.runtime.device import Device
 from portcast.runtime.device_directory import DeviceDirectory
 from portcast.runtime.device_protocol import DeviceProtocol, Identity
 from portcast.runtime.session import Handler, Session
+from portcast.runtime.session_wrapper import SessionWrapper
 from portcast.types import DeviceId
 
 
@@ -80,7 +81,7 @@ class DeviceHandler:
         return is_answer
 
 
-class DeviceSession:
+class DeviceSession(SessionWrapper):
     """See the theory on top of the module, and `portcast.runtime.session.Session` for the methods.
 
     It lives as long as the connection's task, which ends while the device is silent: what must outlive that is in the
@@ -95,15 +96,14 @@ class DeviceSession:
         "_has_replies",
         "_identify",
         "_is_plain",
-        "_session",
         "device_id",
     )
 
     def __init__(self, handler: DeviceHandler, session: Session, connection: Connection) -> None:
+        super().__init__(session)
         protocol = handler.protocol
         self._handler = handler
         self._directory = handler.directory
-        self._session = session
         self._connection = connection
         self._has_replies = protocol.replies is not None
         self._identify = _identification(handler, connection)
@@ -141,22 +141,6 @@ class DeviceSession:
             connection.end("rejected", str(error))
             return None
         return await self._directory.enter(connection, self._handler.protocol, valid)
-
-    async def run(self) -> None:
-        """See `Session.run`."""
-        await self._session.run()
-
-    async def failed(self, error: Exception) -> None:
-        """See `Session.failed`."""
-        await self._session.failed(error)
-
-    async def idle(self) -> None:
-        """See `Session.idle`."""
-        await self._session.idle()
-
-    async def close(self, error: BaseException | None) -> None:
-        """See `Session.close`."""
-        await self._session.close(error)
 
     def decode(self, frame: bytes) -> object:
         """Return the message in one frame, and remember whose it is.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from portcast.runtime.connection import Connection
     from portcast.runtime.session import Handler, Session
+from portcast.runtime.session_wrapper import SessionWrapper
 
 
 class TimedHandler:
@@ -30,38 +31,14 @@ class TimedHandler:
         return TimedSession(self, self._handler.session(connection))
 
 
-class TimedSession:
-    """See `portcast.runtime.session.Session` for the methods."""
+class TimedSession(SessionWrapper):
+    """A session whose messages have a deadline; a per-connection handler has no message whose time could run out."""
 
-    __slots__ = ("_handler", "_session")
+    __slots__ = ("_handler",)
 
     def __init__(self, handler: TimedHandler, session: Session) -> None:
+        super().__init__(session)
         self._handler = handler
-        self._session = session
-
-    async def open(self) -> None:
-        """See `Session.open`."""
-        await self._session.open()
-
-    async def run(self) -> None:
-        """See `Session.run`: a per-connection handler has no message whose time could run out."""
-        await self._session.run()
-
-    async def failed(self, error: Exception) -> None:
-        """See `Session.failed`."""
-        await self._session.failed(error)
-
-    async def idle(self) -> None:
-        """See `Session.idle`."""
-        await self._session.idle()
-
-    async def close(self, error: BaseException | None) -> None:
-        """See `Session.close`."""
-        await self._session.close(error)
-
-    def decode(self, frame: bytes) -> object:
-        """See `Session.decode`."""
-        return self._session.decode(frame)
 
     async def handle(self, message: object) -> object:
         """Handle one message within the deadline; the handler is cancelled when it has passed.
