@@ -196,8 +196,7 @@ class Connection(Deadlines):
 
     def _throttle_is_over(self) -> None:
         self._is_throttled = False
-        if not self._consumer_is_full:
-            self.resume_reading()
+        self._read_again()
 
     def _is_refused(self, beginning: bytes) -> bool:
         if self._listener.refuses_http and is_http_request(beginning):
@@ -268,20 +267,25 @@ class Connection(Deadlines):
     def resume_reading(self) -> None:
         """Read again, unless no more is wanted, the device has sent more than it may, or memory is short."""
         self._consumer_is_full = False
-        if not (self._is_reading or self._close_reason is not None or self._is_throttled or self._waits_for_memory):
-            self._is_reading = True
-            # The clock of the idle deadline stood still meanwhile: it was us who did not read.
-            self.received_at = self._listener.now()
-            if not self._transport.is_closing():
-                self._transport.resume_reading()
+        self._read_again()
 
     def wait_for_memory(self, *, is_short: bool) -> None:
         """Read nothing while memory is short."""
         self._waits_for_memory = is_short
         if is_short:
             self.pause_reading()
-        elif not self._consumer_is_full:
-            self.resume_reading()
+        else:
+            self._read_again()
+
+    def _read_again(self) -> None:
+        """Read if nothing is against it any more."""
+        is_held = self._consumer_is_full or self._is_throttled or self._waits_for_memory
+        if not (self._is_reading or is_held or self._close_reason is not None):
+            self._is_reading = True
+            # The clock of the idle deadline stood still meanwhile: it was us who did not read.
+            self.received_at = self._listener.now()
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
 
     @property
     def waiting_bytes(self) -> int:
