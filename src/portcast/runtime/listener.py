@@ -36,7 +36,7 @@ from portcast.events import (
     RefusalReason,
 )
 from portcast.framing import Framing, RawFraming, describe
-from portcast.runtime.admission import admission_of
+from portcast.runtime.admission import Admission, admission_of
 from portcast.runtime.bind import bound_socket, close_listening, reset
 from portcast.runtime.certificates import Certificates
 from portcast.runtime.connection import Connection
@@ -296,24 +296,24 @@ class Listener:
 
     async def _connect(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, peer: object) -> None:
         self._accepted += 1
+        name = peer_name(peer)
         # Behind an entrance it asks: the real address may come in a header.
-        has_place = self.admission is not None and self._entrance is None
-        if (has_place or self._registry.is_paused) and not self._is_admitted(peer):
+        admission = self.admission if self._entrance is None else None
+        if (reason := self._refusal(name, admission)) is not None:
+            self._errors[reason] += 1
             reset(sock)
             self._registry.socket_closed()
             return
         protocol: Connection | Arrival | None = None
         try:
-            made = protocol = (
-                self._entrance.arrive(peer) if self._entrance is not None else Connection(self, peer_name(peer))
-            )
+            made = protocol = self._entrance.arrive(peer) if self._entrance is not None else Connection(self, name)
             await loop.connect_accepted_socket(lambda: made, sock)
         except Exception:  # noqa: BLE001 - the peer is gone already, or a user's framing raised: one socket's failure
             self._errors["accept"] += 1
             if protocol is None or not protocol.is_made:
                 sock.close()
-                if has_place and self.admission is not None:
-                    self.admission.left(host_of(peer_name(peer)))
+                if admission is not None:
+                    admission.left(host_of(name))
                 self._registry.socket_closed()
 
     def _enter(self, arrival: Arrival) -> Connection | None:
@@ -329,16 +329,14 @@ class Listener:
             self._errors[reason] += 1
         self._registry.socket_closed()
 
-    def _is_admitted(self, peer: object) -> bool:
-        name = peer_name(peer)
-        reason: RefusalReason | None = "memory"
-        if not self._registry.is_paused:
-            assert self.admission is not None
-            reason = self.admission.refusal(host_of(name), self.now())
+    def _refusal(self, peer: str, admission: Admission | None) -> RefusalReason | None:
+        """Return why a peer may not come in, and tell of it; None: it may, and has its place."""
+        reason: RefusalReason | None = "memory" if self._registry.is_paused else None
+        if reason is None and admission is not None:
+            reason = admission.refusal(host_of(peer), self.now())
         if reason is not None:
-            self._errors[reason] += 1
-            self._emit(ConnectionRefused(self.name, name, reason, ""))
-        return reason is None
+            self._emit(ConnectionRefused(self.name, peer, reason, ""))
+        return reason
 
     def call_later(self, delay_s: float, callback: Callable[[], None]) -> None:
         """Call back after so many seconds of the node's clock."""
@@ -359,8 +357,7 @@ class Listener:
         """
         if self.state != "accepting" or not self._has_room or self._registry.is_paused:
             raise ConnectionRefusedError(f"{self.name} takes no connection: {self.state}, {len(self._open)} are open")
-        if self.admission is not None and (reason := self.admission.refusal(host_of(peer), self.now())) is not None:
-            self._emit(ConnectionRefused(self.name, peer, reason, ""))
+        if (reason := self._refusal(peer, self.admission)) is not None:
             raise ConnectionRefusedError(f"{self.name} refuses {peer}: {reason}")
         connection = Connection(self, peer)
         self._registry.socket_opened()
