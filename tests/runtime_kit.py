@@ -523,3 +523,15 @@ async def fill(it: Serving, connection: Connection) -> None:
     """Send to a device that does not read until its connection says that it does not keep up."""
     await eventually(lambda: not connection.send_nowait(b"x" * 10_000))
     assert connection.bytes_sent > 1024
+
+
+def recorder(connection: Connection) -> Recorder:
+    """Return the consumer of a connection, which keeps what it gets."""
+    consumer = connection._consumer
+    assert isinstance(consumer, Recorder)
+    return consumer
+
+
+async def received(connection: Connection, count: int) -> None:
+    """Wait until so many bytes have come."""
+    await eventually(lambda: connection.bytes_received == count)

@@ -4,41 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, WebSocketRoute, expect
 
+from e2e.examples import opened, running
 from e2e.serving import Example, wait_until
 from e2e.watching import Watch
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
 
 
-@contextmanager
-def _serving(folder: Path, name: str) -> Iterator[Example]:
-    serve = Example(folder / "log", name)
-    try:
-        serve.start()
-        yield serve
-    finally:
-        serve.stop()
-
-
-def _open(context: BrowserContext, serve: Example) -> tuple[Page, Watch]:
-    page, watch = context.new_page(), Watch(serve.url)
-    watch.follow(page)
-    page.goto(serve.url)
-    expect(page.locator("#state")).to_have_text("connected")
-    return page, watch
-
-
 def test_a_page_with_the_sdk(context: BrowserContext, tmp_path: Path) -> None:
     """Sensors live; notes with history, for everybody; and how many are there."""
-    with _serving(tmp_path, "browser_sdk") as serve:
-        page, watch = _open(context, serve)
+    with running(tmp_path, "browser_sdk") as serve:
+        page, watch = opened(context, serve)
         expect(page.locator("#present")).to_have_text("1")
         serve.send(b'{"sensor": "boiler-1", "celsius": 81.5}\nno json\n{"sensor": "boiler-2", "celsius": 7}\n')
         expect(page.locator("#sensors dd")).to_have_text(["81.5 °C", "7.0 °C"])
@@ -46,7 +27,7 @@ def test_a_page_with_the_sdk(context: BrowserContext, tmp_path: Path) -> None:
             page.get_by_label("Note").fill(note)
             page.get_by_role("button", name="Send").click()
             expect(page.locator("#notes li").first).to_have_text(note)
-        late, _ = _open(context, serve)
+        late, _ = opened(context, serve)
         expect(late.locator("#notes li")).to_have_text(["<b>two</b>", "one"])
         expect(page.locator("#present")).to_have_text("2")
         assert watch.problems == []
@@ -69,7 +50,7 @@ def _tracks(page: Page, points: int) -> None:
 
 def test_a_map_keeps_its_tracks(context: BrowserContext, tmp_path: Path) -> None:
     """Over a broken connection by recovery, over a reload by history."""
-    with _serving(tmp_path, "trackers_map") as serve:
+    with running(tmp_path, "trackers_map") as serve:
         _positions(serve, range(10, 20))
         page, watch = context.new_page(), Watch(serve.url)
         watch.follow(page)

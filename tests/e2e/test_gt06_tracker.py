@@ -13,10 +13,10 @@ import pytest
 from examples.gt06_tracker.framing import Gt06Framing
 from examples.gt06_tracker.messages import Answer, Command, Heartbeat, Login, Position
 from examples.gt06_tracker.simulator import CELL, Car
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, expect
 
+from e2e.examples import opened, running
 from e2e.serving import Example
-from e2e.watching import Watch
 from portcast.codecs import codec_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
@@ -72,20 +72,8 @@ class Tracker:
 def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Example]:
     """The product with an empty database."""
     monkeypatch.setenv("GT06_DATABASE", f"sqlite:///{tmp_path}/trackers.db")
-    serve = Example(tmp_path / "log", "gt06_tracker.app")
-    try:
-        serve.start()
+    with running(tmp_path, "gt06_tracker.app") as serve:
         yield serve
-    finally:
-        serve.stop()
-
-
-def _open(context: BrowserContext, serve: Example) -> tuple[Page, Watch]:
-    page, watch = context.new_page(), Watch(serve.url)
-    watch.follow(page)
-    page.goto(serve.url)
-    expect(page.locator("#state")).to_have_text("connected")
-    return page, watch
 
 
 def test_trackers_move_and_obey(context: BrowserContext, serve: Example) -> None:
@@ -96,7 +84,7 @@ def test_trackers_move_and_obey(context: BrowserContext, serve: Example) -> None
 
 def _move_and_obey(context: BrowserContext, serve: Example, ann: Tracker, bob: Tracker) -> None:
     bob.drive(3)
-    page, watch = _open(context, serve)
+    page, watch = opened(context, serve)
     traffic = page.locator(f"#map [data-imei='{bob.car.imei}']")
     expect(traffic).to_have_attribute("data-points", "3")
     expect(page.locator("#count")).to_have_text("2 of 2 online")
@@ -134,7 +122,7 @@ def test_it_fits_a_phone(context: BrowserContext, serve: Example) -> None:
     """Nothing sticks out, and everything can be reached."""
     with closing(Tracker(serve, 1)) as ann:
         ann.drive(2)
-        page, watch = _open(context, serve)
+        page, watch = opened(context, serve)
         page.set_viewport_size({"width": 360, "height": 700})
         page.get_by_role("button", name=ann.car.imei).click()
         expect(page.get_by_role("button", name="Send")).to_be_in_viewport()

@@ -18,20 +18,9 @@ from portcast.framing import (
     LineFraming,
     RawFraming,
 )
-from portcast.runtime import Connection
-from runtime_kit import SMALL, Device, Recorder, eventually, fill, recording, serving, turns
+from runtime_kit import SMALL, Device, Recorder, eventually, fill, recorder, recording, serving, turns
 
 pytestmark = pytest.mark.anyio
-
-
-def recorder(connection: Connection) -> Recorder:
-    consumer = connection._consumer
-    assert isinstance(consumer, Recorder)
-    return consumer
-
-
-async def received(connection: Connection, count: int) -> None:
-    await eventually(lambda: connection.bytes_received == count)
 
 
 class TestReceiving:

@@ -5,20 +5,9 @@ from typing import Any
 
 import pytest
 
-from portcast.runtime import Connection
-from runtime_kit import SMALL, Recorder, eventually, fill, recording, serving, turns
+from runtime_kit import SMALL, eventually, fill, received, recorder, recording, serving, turns
 
 pytestmark = pytest.mark.anyio
-
-
-def recorder(connection: Connection) -> Recorder:
-    consumer = connection._consumer
-    assert isinstance(consumer, Recorder)
-    return consumer
-
-
-async def received(connection: Connection, count: int) -> None:
-    await eventually(lambda: connection.bytes_received == count)
 
 
 class TestDeadlines:

@@ -1,0 +1,32 @@
+"""An example in a process of its own, and its page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import BrowserContext, Page, expect
+
+from e2e.serving import Example
+from e2e.watching import Watch
+
+
+@contextmanager
+def running(folder: Path, name: str) -> Iterator[Example]:
+    """Serve an example until the end of the block."""
+    serve = Example(folder / "log", name)
+    try:
+        serve.start()
+        yield serve
+    finally:
+        serve.stop()
+
+
+def opened(context: BrowserContext, serve: Example) -> tuple[Page, Watch]:
+    """Return a page of it that is connected, and what watches it."""
+    page, watch = context.new_page(), Watch(serve.url)
+    watch.follow(page)
+    page.goto(serve.url)
+    expect(page.locator("#state")).to_have_text("connected")
+    return page, watch
