@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from portcast.framing import FrameDecoder
     from portcast.runtime.consumer import Consumer
 
-REST_S = 0.5
-"""Silence after which a handler's task ends; it costs 3 KiB, and a new one a few microseconds."""
+REST_S = 0.25
+"""Silence after which the next look ends a handler's task; it costs 3 KiB, and a new one a few microseconds."""
 
 
 class Deadlines(Output):
