@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from decimal import Decimal
 
 import pytest
@@ -15,7 +14,6 @@ from portcast.centrifuge.tag_filter import (
     MAX_TEXT,
     MAX_VALUES,
     compile_filter,
-    parse_filter,
     validate,
 )
 from portcast.errors import TagFilterError
@@ -215,52 +213,6 @@ def test_the_limits_are_inclusive() -> None:
     validate(among("in", "k" * MAX_TEXT, *["v" * MAX_TEXT] * MAX_VALUES))
 
 
-def test_a_filter_is_parsed_from_its_json_form() -> None:
-    """Members that are absent, null or unknown give the defaults."""
-    value = {
-        "op": "and",
-        "nodes": [
-            {"key": "ticker", "cmp": "eq", "val": "AAPL", "vals": None, "nodes": []},
-            {"op": None, "key": "source", "cmp": "in", "vals": ["NASDAQ", ""], "later": 1},
-        ],
-    }
-    expected = both(leaf("eq", "ticker", "AAPL"), among("in", "source", "NASDAQ", ""))
-    assert parse_filter(value) == expected
-    assert parse_filter({}) == FilterNode()
-
-
-def nested_json(depth: int) -> object:
-    value: dict[str, object] = {}
-    for _ in range(depth - 1):
-        value = {"op": "not", "nodes": [value]}
-    return value
-
-
-@pytest.mark.parametrize(
-    ("value", "path", "problem"),
-    [
-        pytest.param(None, "", "must be an object", id="null"),
-        pytest.param([], "", "must be an object", id="list"),
-        pytest.param({"op": 1}, "", "'op' must be a string", id="op"),
-        pytest.param({"key": ["k"]}, "", "'key' must be a string", id="key"),
-        pytest.param({"cmp": True}, "", "'cmp' must be a string", id="cmp"),
-        pytest.param({"val": 5}, "", "'val' must be a string", id="val"),
-        pytest.param({"vals": "abc"}, "", "'vals' must be a list", id="vals"),
-        pytest.param({"vals": ["a", 1]}, "", "'vals' must be strings", id="in vals"),
-        pytest.param({"nodes": {}}, "", "'nodes' must be a list", id="nodes"),
-        pytest.param({"nodes": [{}, "x"]}, "nodes[1]", "must be an object", id="in nodes"),
-        pytest.param({"nodes": [{"nodes": [{"op": 1}]}]}, "nodes[0].nodes[0]", "'op'", id="deep"),
-        pytest.param(nested_json(MAX_DEPTH + 1), ".".join(["nodes[0]"] * MAX_DEPTH), "deeper than 16", id="depth"),
-        pytest.param(nested_json(5000), ".".join(["nodes[0]"] * MAX_DEPTH), "deeper than 16", id="very deep"),
-    ],
-)
-def test_a_json_value_that_is_no_filter_is_refused(value: object, path: str, problem: str) -> None:
-    """With the place and the member, and without a RecursionError."""
-    with pytest.raises(TagFilterError, match=problem) as caught:
-        parse_filter(value)
-    assert caught.value.path == path
-
-
 KEYS = st.sampled_from(["a", "b"])
 VALUES = st.sampled_from(["", "1", "2", "10", "1.0", "x", "xy"])
 SOME_TAGS = st.dictionaries(KEYS, VALUES)
@@ -320,38 +272,3 @@ def test_and_or_and_not_are_boolean(one: FilterNode, two: FilterNode, tags: Tags
     assert matches(negate(both(one, two)))(tags) is matches(either(negate(one), negate(two)))(tags)
     assert matches(negate(either(one, two)))(tags) is matches(both(negate(one), negate(two)))(tags)
     assert matches(negate(negate(one)))(tags) is matches(one)(tags)
-
-
-@given(FILTERS)
-def test_the_json_form_round_trips(node: FilterNode) -> None:
-    """What the SDKs send is the tree with its empty members left out, or not."""
-
-    def plain(value: object) -> object:
-        return [plain(item) for item in value] if isinstance(value, tuple | list) else value
-
-    def json_form(node: FilterNode) -> dict[str, object]:
-        members = {name: plain(value) for name, value in asdict(node).items() if name != "nodes"}
-        return {**members, "nodes": [json_form(child) for child in node.nodes]}
-
-    assert parse_filter(json_form(node)) == node
-    assert parse_filter({name: value for name, value in json_form(node).items() if value}) == node
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda values: (
-        st.lists(values, max_size=3)
-        | st.dictionaries(st.sampled_from(["op", "key", "cmp", "val", "vals", "nodes", "x"]), values, max_size=6)
-    ),
-    max_leaves=20,
-)
-
-
-@given(JSON, SOME_TAGS)
-def test_any_json_value_is_a_filter_or_the_error(value: object, tags: Tags) -> None:
-    """No other exception, and what is accepted can be used."""
-    try:
-        matches = compile_filter(parse_filter(value))
-    except TagFilterError:
-        return
-    assert matches(tags) in (True, False)

@@ -38,7 +38,7 @@ import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from portcast.centrifuge.messages import FilterNode
 from portcast.errors import TagFilterError
@@ -70,19 +70,6 @@ _ORDER: Mapping[str, Callable[[Decimal, Decimal], bool]] = {
 _WITH_VALUE = frozenset({"eq", "neq", "sw", "ew", "ct", *_ORDER})
 _WITH_VALUES = frozenset({"in", "nin"})
 _WITHOUT = frozenset({"ex", "nex"})
-
-
-def parse_filter(value: object) -> FilterNode:
-    """Return the filter that a decoded JSON value describes, not validated yet.
-
-    Args:
-        value: an object with the members of `FilterNode`, all optional; null counts as absent and other members are
-            ignored.
-
-    Raises:
-        TagFilterError: a member has the wrong type, or the nodes are deeper than `MAX_DEPTH`.
-    """
-    return _parse(value, "", 1)
 
 
 def validate(node: FilterNode) -> None:
@@ -121,34 +108,6 @@ def compile_filter(node: FilterNode) -> TagMatcher:
     """
     validate(node)
     return _compile(node)
-
-
-def _parse(value: object, path: str, depth: int) -> FilterNode:
-    if not isinstance(value, dict):
-        raise TagFilterError(path, "a node must be an object")
-    if depth > MAX_DEPTH:
-        raise TagFilterError(path, f"it is deeper than {MAX_DEPTH} nodes")
-    texts: dict[str, str] = {}
-    for name in ("op", "key", "cmp", "val"):
-        text = value.get(name)
-        if text is not None and not isinstance(text, str):
-            raise TagFilterError(path, f"'{name}' must be a string")
-        texts[name] = text or ""
-    vals = _list(value, "vals", path)
-    if not all(isinstance(text, str) for text in vals):
-        raise TagFilterError(path, "'vals' must be strings")
-    nodes = [_parse(child, _below(path, i), depth + 1) for i, child in enumerate(_list(value, "nodes", path))]
-    return FilterNode(**texts, vals=tuple(vals), nodes=tuple(nodes))
-
-
-def _list(value: Mapping[str, object], name: str, path: str) -> list[Any]:
-    """Return a member that must be a list; of what, the caller checks."""
-    found = value.get(name)
-    if found is None:
-        return []
-    if not isinstance(found, list):
-        raise TagFilterError(path, f"'{name}' must be a list")
-    return found
 
 
 def _below(path: str, index: int) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -37,10 +36,7 @@ class CompiledHandler:
     """
 
     __slots__ = (
-        "_environment",
-        "_function",
         "_plan",
-        "_written_codec",
         "codec",
         "is_per_connection",
         "name",
@@ -56,24 +52,12 @@ class CompiledHandler:
         environment: Environment,
         compiled: Plan | None = None,
     ) -> None:
-        self._function = function
-        self._written_codec = codec
-        self._environment = environment
         self._plan = compiled or plan(function, environment)
         # What the runtime asks.
         self.name = name_of(function)
         self.is_per_connection = self._plan.message is None
         self.needs_open = self.is_per_connection or bool(self._plan.connection_steps)
         self.codec = _codec(f"handler {self.name}", codec, self._plan.message)
-
-    def with_overrides(self, overrides: Overrides) -> CompiledHandler:
-        """Return the handler compiled again, with these overrides in place of those it had.
-
-        Raises:
-            ConfigurationError: an override asks for what cannot be provided.
-        """
-        environment = replace(self._environment, overrides=dict(overrides))
-        return CompiledHandler(self._function, self._written_codec, environment)
 
     def session(self, connection: Connection) -> Session:
         """Return a fresh session for one connection."""

@@ -63,11 +63,6 @@ def close_reason(reason: str) -> str:
     return reason.encode()[:123].decode(errors="ignore")
 
 
-def close_frame(code: int, reason: str) -> bytes:
-    """Return a close frame; the reason is cut to what fits."""
-    return frame(CLOSE, code.to_bytes(2, "big") + close_reason(reason).encode())
-
-
 def is_text(payload: bytes) -> bool:
     """Return True if the payload is valid UTF-8, as a text message must be."""
     if payload.isascii():
