@@ -230,8 +230,10 @@ class CredentialsRefused:
     """A client of the HTTP side showed a key or token that is not valid."""
 
     peer: str
-    reason: Literal["login", "request"]
-    """``login``: on the live page or wherever else `POST /session` is used."""
+    reason: Literal["login", "request", "connect", "throttled"]
+    """``login``: on the live page or wherever else `POST /session` is used. ``connect``: as an SDK client.
+    ``throttled``: its address had shown too much that is not valid before, so it was told to wait (429, or error 111).
+    """
 
 
 SubscriberReason = Literal["max_subscribers", "max_subscribers_per_address"]

@@ -48,6 +48,7 @@ from portcast.signals import SignalDrain
 from portcast.topic_table import TopicTable
 from portcast.version import VERSION
 from portcast.web import add_routes, host_guards, network_guards, put_probe
+from portcast.web.failed_logins import FailedLogins
 from portcast.web.http_access import HttpAccess
 from portcast.web.sdk_basis import Basis
 from portcast.web.sdk_routes import add_sdk_routes, session_options
@@ -355,6 +356,7 @@ class Gateway(HookDeclarations, APIRouter):
             is_retained=lambda topic: topics.history_of(topic).is_enabled,
             keys=KeyTable(self._keys, os.environ),
             is_guarded=self._is_guarded,
+            failed_logins=FailedLogins(self._http),
         )
         if self.http_address is not None:
             check_reach(self.http_address, self._centrifuge, is_configured=basis.is_configured)

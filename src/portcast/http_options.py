@@ -88,6 +88,19 @@ class HttpOptions(Checked):
         default=1_048_576,
         metadata={"help": "bytes per second of one client, as message_rate; 0 = no limit", "minimum": 0},
     )
+    max_failed_logins: int = field(
+        default=20,
+        metadata={
+            "help": "keys and tokens that are not valid, of one IPv4 address or one IPv6 /64 within "
+            "failed_login_window; then more of them get 429, and its tokens are not looked at until one is forgotten, "
+            "while API keys and logins count as before; 0 = no limit",
+            "minimum": 0,
+        },
+    )
+    failed_login_window_s: float = field(
+        default=60.0,
+        metadata={"help": "in which max_failed_logins are forgotten, one after the other", "minimum": 1},
+    )
     request_timeout_s: float = field(
         default=10.0,
         metadata={

@@ -11,7 +11,7 @@ import pytest
 
 from access_kit import digest
 from portcast.errors import ConfigurationError
-from portcast.events import ConnectionClosed, HandlerAbandoned, HandlerFailed
+from portcast.events import ConnectionClosed, ConnectionRefused, HandlerAbandoned, HandlerFailed
 from portcast.runtime import Connection, Consumer, Registry, RelayConsumer
 from portcast.runtime.authentication import Answer, Authenticate, Gate, check_of
 from runtime_kit import Device, Events, Serving, eventually, make_hub, serving, turns
@@ -108,6 +108,17 @@ async def test_who_is_not_let_in_is_closed_and_published_nothing(sent: bytes) ->
         await device.send(sent)
         assert await refused(device, relayed) == "the check said False"
         assert relayed.serving.listener.statistics().errors == {"unauthenticated": 1}
+
+
+async def test_each_attempt_counts_against_the_connect_rate() -> None:
+    """There is one per connection, so an address that tries tokens is limited by how often it may connect."""
+    async with behind(login, connect_rate=1) as relayed:
+        first = await relayed.serving.connect()
+        await first.send(b"wrong\n")
+        assert await refused(first, relayed)
+        second = await relayed.serving.connect()
+        assert await second.receive_all() == b""
+        assert [one.reason for one in relayed.serving.events.of(ConnectionRefused)] == ["connect_rate"]
 
 
 async def _raises(connection: Connection, frame: bytes) -> Answer:

@@ -64,6 +64,15 @@ def test_a_table_remembers_those_seen_last() -> None:
     assert table.is_taken("b", 0.0)
 
 
+def test_a_burst_of_its_own() -> None:
+    """So many at once, however slowly they come back; who is not remembered has all of them."""
+    table = BucketTable(0.1, 10, burst=2)
+    assert table.wait_s("a", 0.0) == 0
+    assert len(table) == 0
+    assert [table.is_taken("a", 0.0) for _ in range(3)] == [True, True, False]
+    assert [table.wait_s("a", 0.0), table.wait_s("a", 4.0), table.wait_s("a", 11.0)] == pytest.approx([10, 6, 0])
+
+
 def test_full_is_as_in_the_beginning() -> None:
     """Then nothing must be remembered of a peer."""
     throttle = Throttle(10, 1000, 0.0)

@@ -5,6 +5,10 @@
 import { setText } from "./dom.js";
 
 const ANSWER_LIMIT_MS = 10_000;
+const REFUSALS = {
+  401: "This key is not valid.",
+  429: "Too many keys that are not valid came from your network. Wait a minute.",
+};
 
 export class Login {
   #address;
@@ -57,7 +61,7 @@ export class Login {
     key.value = "";
     const isIn = answer?.status === 204;
     error.hidden = isIn;
-    setText(error, isIn ? "" : answer?.status === 401 ? "This key is not valid." : "The gateway did not answer as it should.");
+    setText(error, isIn ? "" : (REFUSALS[answer?.status] ?? "The gateway did not answer as it should."));
     if (!isIn) return;
     form.hidden = true;
     this.#onLogin();

@@ -1,6 +1,7 @@
 """Token buckets: how much may come per second, on average and at once. No clock: time is an argument.
 
-A bucket holds what may be taken now. It fills with its rate up to its burst, one second's worth and at least 1.
+A bucket holds what may be taken now. It fills with its rate up to its burst, one second's worth and at least 1, unless
+it is told another.
 """
 
 from __future__ import annotations
@@ -11,15 +12,16 @@ class TokenBucket:
 
     __slots__ = ("_at", "_burst", "_rate", "_tokens")
 
-    def __init__(self, rate: float, now: float) -> None:
+    def __init__(self, rate: float, now: float, burst: float | None = None) -> None:
         """Begin full.
 
         Args:
             rate: tokens per second, more than 0.
             now: monotonic seconds.
+            burst: tokens at once, at least 1; one second's worth if None.
         """
         self._rate = rate
-        self._burst = self._tokens = max(1.0, rate)
+        self._burst = self._tokens = max(1.0, rate) if burst is None else burst
         self._at = now
 
     def _fill(self, now: float) -> None:
@@ -34,6 +36,11 @@ class TokenBucket:
             return False
         self._tokens -= 1.0
         return True
+
+    def wait_s(self, now: float) -> float:
+        """Return the seconds until there is a token, 0 if there is one; take none."""
+        self._fill(now)
+        return max(0.0, (1.0 - self._tokens) / self._rate)
 
     def is_full(self, now: float) -> bool:
         """Return True if it is as in the beginning."""
@@ -74,15 +81,17 @@ class BucketTable:
     more addresses than the table has places is limited by the caps on connections instead.
     """
 
-    def __init__(self, rate: float, most: int) -> None:
+    def __init__(self, rate: float, most: int, burst: float | None = None) -> None:
         """Remember nobody yet.
 
         Args:
             rate: tokens per second of each peer, more than 0.
             most: peers remembered.
+            burst: tokens of each peer at once, at least 1; one second's worth if None.
         """
         self._rate = rate
         self._most = most
+        self._burst = burst
         self._buckets: dict[str, TokenBucket] = {}
 
     def __len__(self) -> int:
@@ -92,9 +101,14 @@ class BucketTable:
         """Take one token of a peer if it has one; return whether it had."""
         bucket = self._buckets.pop(peer, None)
         if bucket is None:
-            bucket = TokenBucket(self._rate, now)
+            bucket = TokenBucket(self._rate, now, self._burst)
             if len(self._buckets) >= self._most:
                 del self._buckets[next(iter(self._buckets))]
         # At the end again: the order is that of use.
         self._buckets[peer] = bucket
         return bucket.is_taken(now)
+
+    def wait_s(self, peer: str, now: float) -> float:
+        """Return the seconds until a peer has a token, 0 if it has one; take none, and remember nobody for it."""
+        bucket = self._buckets.get(peer)
+        return 0.0 if bucket is None else bucket.wait_s(now)

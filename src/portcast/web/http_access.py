@@ -21,6 +21,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from inspect import isawaitable
+from math import ceil
 from typing import Literal, TypeVar
 
 from fastapi import HTTPException, Request
@@ -50,7 +51,7 @@ _UNKNOWN = {"www-authenticate": 'Bearer realm="portcast"'}
 
 
 class HttpAccess:
-    """See the theory on top of the module. Its methods raise `HTTPException` for who may not: 401, 403, 400 or 503."""
+    """See the theory on top of the module. Its methods raise `HTTPException` (400, 401, 403, 429, 503)."""
 
     def __init__(
         self,
@@ -146,6 +147,11 @@ class HttpAccess:
             verdict = codes.TOKEN_EXPIRED
         if isinstance(verdict, Admission):
             return verdict
+        if verdict is codes.TOO_MANY_REQUESTS:
+            self._emit(CredentialsRefused(peer_of(http.scope), "throttled"))
+            wait_s = max(1, ceil(rules.failed_logins.wait_s(http)))
+            headers = {"retry-after": str(wait_s)}
+            raise HTTPException(429, f"too many keys or tokens that are not valid; wait {wait_s} s", headers=headers)
         if verdict in (codes.INVALID_TOKEN, codes.TOKEN_EXPIRED):
             if shown:
                 self._emit(CredentialsRefused(peer_of(http.scope), reason))

@@ -22,6 +22,7 @@ class Unfit(BaseModel):
 REFUSED: dict[int | str, dict[str, Any]] = {
     401: {"model": Problem, "description": "a valid key or token is missing"},
     403: {"model": Problem, "description": "what was shown is not enough, or a page of a foreign origin asks"},
+    429: {"model": Problem, "description": "too much that is not valid came from this address; see `Retry-After`"},
 }
 """What every route that asks for rights may answer."""
 

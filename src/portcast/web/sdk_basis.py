@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from portcast.api_keys import KeyTable
 from portcast.centrifuge.messages import ConnectRequest, PublishRequest, RpcRequest, SendRequest, SubscribeRequest
 from portcast.centrifuge_options import CentrifugeOptions
+from portcast.config import HttpOptions
 from portcast.permissions import PermissionTable
+from portcast.web.failed_logins import FailedLogins
 from portcast.web.sdk_access import Admission, Caller, Grant, Verdict
 
 
@@ -46,6 +48,7 @@ class Basis:
         is_retained: tells whether a topic has history; otherwise no subscription to it recovers.
         keys: API keys.
         is_guarded: a dependency of the application looks at every request before the rules do.
+        failed_logins: who has shown too much that is not valid.
     """
 
     options: CentrifugeOptions = field(default_factory=CentrifugeOptions)
@@ -54,6 +57,7 @@ class Basis:
     is_retained: Callable[[str], bool] = lambda topic: True
     keys: KeyTable = field(default_factory=lambda: KeyTable({}, {}))
     is_guarded: bool = False
+    failed_logins: FailedLogins = field(default_factory=lambda: FailedLogins(HttpOptions()))
 
     @property
     def is_configured(self) -> bool:

@@ -33,6 +33,7 @@ from portcast.centrifuge.codes import Disconnect, ReplyError
 from portcast.centrifuge.decisions import Ask, Decision, Detach
 from portcast.centrifuge.messages import (
     Command,
+    ConnectRequest,
     Reply,
     SubscribeRequest,
 )
@@ -338,6 +339,8 @@ class SdkClient:
         if self.session.is_ended:
             return
         if isinstance(verdict, ReplyError | Disconnect):
+            if isinstance(ask.command.request, ConnectRequest):
+                self.node.refused(self.http, ask.command.request, verdict)
             self.carry_out(self.session.failed(ask, verdict, self.node.now()))
         else:
             then(self, ask, verdict)

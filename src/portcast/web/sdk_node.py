@@ -11,19 +11,23 @@ from uuid import uuid4
 
 from starlette.requests import HTTPConnection
 
+from portcast.centrifuge import codes
+from portcast.centrifuge.codes import Disconnect, ReplyError
 from portcast.centrifuge.format import Format
 from portcast.centrifuge.json_codec import quote
-from portcast.centrifuge.messages import ClientInfo, Join, Leave, Push, Reply
+from portcast.centrifuge.messages import ClientInfo, ConnectRequest, Join, Leave, Push, Reply
 from portcast.centrifuge.messages import Publication as PublicationMessage
 from portcast.centrifuge.options import SessionOptions
 from portcast.centrifuge.presence import Presence
 from portcast.centrifuge.pushes import NOTHING, as_json
 from portcast.centrifuge.session import Session
 from portcast.delivery import Sink
-from portcast.events import Emit, HandlerFailed
+from portcast.events import CredentialsRefused, Emit, HandlerFailed
 from portcast.publication import Meta, Publication, Run, runs_of
 from portcast.runtime import CLOSE_SHUTDOWN, Node, Subscriber
 from portcast.types import ConnectionId, ListenerName
+from portcast.web.credentials import shown_token
+from portcast.web.peer import peer_of
 from portcast.web.resume import EnvelopesOf
 from portcast.web.sdk_access import Access
 from portcast.web.sdk_client import SdkClient
@@ -157,6 +161,13 @@ class SdkNode:
     def failed(self, client: str, error: BaseException) -> None:
         """Note that a function of the app raised."""
         self._emit(HandlerFailed(ConnectionId(client), ListenerName("centrifuge"), "access", error))
+
+    def refused(self, http: HTTPConnection, request: ConnectRequest, why: ReplyError | Disconnect) -> None:
+        """Note that a client was not let in; who showed nothing is not worth a line."""
+        if why is codes.TOO_MANY_REQUESTS:
+            self._emit(CredentialsRefused(peer_of(http.scope), "throttled"))
+        elif why is codes.INVALID_TOKEN and (request.token or shown_token(http)):
+            self._emit(CredentialsRefused(peer_of(http.scope), "connect"))
 
     def _arm(self) -> None:
         if self._timer is None and self._clients:

@@ -5,7 +5,7 @@ asked         decided by
 ============  ========================================================================================================
 connect       an API key, a login, or what the application says; else its token (`portcast.web.sdk_tokens`), then
               ``on_connect``, whose `Admission` takes the token's place; then nobody is anonymous whom
-              `CentrifugeOptions.anonymous` refuses (3500)
+              `CentrifugeOptions.anonymous` refuses (3500); 111 after too much that is not valid (`failed_logins`)
 subscribe     who owns a personal channel (103); its token, of this user, channel and client (3500 otherwise); what
               the permissions say (103); then ``on_subscribe``, whose `Grant` takes the permissions' place
 publish       who owns a personal channel, the permissions (103); then ``on_publish``
@@ -36,6 +36,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from starlette.requests import HTTPConnection
 
@@ -99,6 +100,7 @@ class Rules:
         self._unix_now = unix_now
         self.sessions = Sessions(unix_now)
         """Who has logged in on the live page."""
+        self.failed_logins = basis.failed_logins
         self.is_open = not basis.is_configured
         """True while nothing says who may do what."""
         self._table = OPEN_DEVICES if self.is_open else basis.permissions
@@ -126,6 +128,14 @@ class Rules:
             return self._refuse_network()
         if (identity := self.identify(http, request.token)) is not None:
             return self._admitted(self._known(identity), is_known=True)
+        if not (request.token or shown_token(http)):
+            return self._judge(client, http, request)
+        if self.failed_logins.refuses_unseen(http):
+            return codes.TOO_MANY_REQUESTS
+        failed = partial(self.failed_logins.failed, http, is_by_app=self._tokens is None)
+        return then(self._judge(client, http, request), lambda admission: admission, failed)
+
+    def _judge(self, client: str, http: HTTPConnection, request: ConnectRequest) -> Answer[Admission]:
         if not request.token or (self._tokens is None and self._hooks.connect is not None):
             return self._admit(client, http, request, Admission())
         if self._tokens is None:
