@@ -34,6 +34,9 @@ from portcast.config import TopicOptions
 from portcast.delivery import Batch, OutboxLimits
 from portcast.publication import Meta
 from portcast.runtime import Hub, Node
+from portcast.runtime.memory import BufferedBytes, MemoryGuard
+from portcast.runtime.memory_limit import MemoryLimit, MemoryUse
+from portcast.runtime.registry import Allowance
 from portcast.topics import validate_filter, validate_topic
 from portcast.web.sdk_access import Admission, Answer, Caller, Grant, Question, Verdict
 from portcast.web.sdk_client import SdkClient
@@ -141,6 +144,7 @@ class SdkSink(FakeSink):
         super().__init__(is_open=is_open)
         self.has_room = True
         self.is_held = False
+        self.can_be_held_long = True
         self.out: list[object] = []
 
     def write(self, batch: Batch) -> bool:
@@ -357,8 +361,27 @@ class World:
         )
         self.broker.bind(self.hub.deliver)
         self.rules = rules or Rules()
-        running = SimpleNamespace(hub=self.hub, broker=self.broker, now=self.clock.time, unix_time=lambda at: at + 1000)
-        self.node = SdkNode(cast(Node, running), self.rules, session or options(), self.events)
+        self.used = 0
+        self.allowance = Allowance()
+        self.memory = MemoryGuard(
+            MemoryLimit(100, "option"),
+            self.clock,
+            pause=lambda is_short: None,
+            allowance=self.allowance,
+            buffered=BufferedBytes,
+            emit=self.events,
+            use=lambda: MemoryUse(self.used),
+            trim=lambda: None,
+        )
+        self.running = SimpleNamespace(
+            hub=self.hub,
+            broker=self.broker,
+            now=self.clock.time,
+            unix_time=lambda at: at + 1000,
+            memory=self.memory,
+            registry=SimpleNamespace(allowance=self.allowance),
+        )
+        self.node = SdkNode(cast(Node, self.running), self.rules, session or options(), self.events)
 
     def client(self, kind: Format = Format.JSON, *, is_open: bool = True, can_be_held: bool = False) -> Client:
         """A client that is not connected yet.
@@ -377,6 +400,11 @@ class World:
         client = self.client(kind, is_open=is_open, can_be_held=can_be_held)
         client.connect(**fields)
         return client
+
+    def uses(self, share: int) -> None:
+        """Let the process use so many percent of its memory."""
+        self.used = share
+        self.memory.start()
 
     def publish(self, topic: str, *payloads: bytes, **tags: str) -> None:
         """Publish without a flush."""

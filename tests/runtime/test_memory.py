@@ -24,6 +24,7 @@ from runtime_kit import (
     make_hub,
     serving,
     subscribe,
+    turns,
 )
 
 MIB = 1 << 20
@@ -104,6 +105,24 @@ def test_what_devices_send_makes_it_look() -> None:
     assert it.paused == [True]
     assert it.allowance.left == 262_144
     assert it.clock.timers == 1
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("end", ["recovered", "stopped"])
+async def test_who_waits_goes_on_when_there_is_enough(end: str) -> None:
+    """At once if there is enough, and at the latest when nobody looks any more."""
+    it = Guarded()
+    await it.guard.wait_enough()
+    it.uses(101)
+    waiting = asyncio.ensure_future(it.guard.wait_enough())
+    await turns()
+    assert not waiting.done()
+    if end == "stopped":
+        it.guard.stop()
+    else:
+        it.uses(80)
+    await turns()
+    assert waiting.done()
 
 
 def test_gives_free_memory_back_while_it_is_short() -> None:

@@ -362,6 +362,84 @@ class TestTooMuch:
         world.advance(20)
         assert world.node._clients == {}
 
+    @pytest.mark.parametrize("kind", list(Format))
+    async def test_one_that_publishes_while_memory_is_short_is_not_read(self, kind: Format) -> None:
+        """However long that lasts: its pongs wait unread like all that it sends, and nothing is lost."""
+        world = World(session=options(ping_s=5, pong_s=2))
+        client = world.connected(kind, can_be_held=True)
+        client.read()
+        world.uses(101)
+        client.say(SubscribeRequest("a"))
+        assert not client.sink.is_held, "only publishers wait"
+        client.say(PublishRequest("t", b"1"), PublishRequest("t", b"2"))
+        await turns()
+        assert client.sink.is_held
+        world.advance(60)
+        assert (client.code, world.broker.position("t").offset) == (0, 0)
+        pings = sum(not one for one in client.read())
+        assert pings == 12
+        world.uses(80)
+        await turns()
+        assert not client.sink.is_held
+        assert world.broker.position("t").offset == 2
+        for _ in range(pings):
+            client.pong()
+        world.advance(1)
+        assert client.code == 0
+
+    @pytest.mark.parametrize("can_be_held", [True, False], ids=["not for long", "not at all"])
+    async def test_one_that_cannot_wait_for_memory_is_refused(self, can_be_held: bool) -> None:
+        """Error 111 is temporary: the app may publish again."""
+        world = World()
+        client = world.connected(can_be_held=can_be_held)
+        client.sink.can_be_held_long = False
+        world.uses(101)
+        (answer,) = client.ask(PublishRequest("t", b"1"))
+        assert (answer["error"]["code"], answer["error"]["temporary"]) == (111, True)
+        assert not client.sink.is_held
+        world.uses(80)
+        (answer,) = client.ask(PublishRequest("t", b"1"))
+        assert "publish" in answer
+
+    async def test_one_that_waits_for_memory_may_leave(self) -> None:
+        """Nothing is left of it, and nothing published."""
+        world = World()
+        client = world.connected(can_be_held=True)
+        world.uses(101)
+        client.say(PublishRequest("t", b"1"))
+        await turns()
+        client.it.subscriber.ended("client left")
+        await turns()
+        assert world.node._clients == {}
+        assert not client.sink.is_held
+        world.uses(80)
+        await turns()
+        assert world.broker.position("t").offset == 0
+
+    async def test_one_whose_commands_pile_up_meanwhile_is_not_ended_for_it(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """That nothing moves is not its fault."""
+        monkeypatch.setattr(sdk_queue, "MAX_QUEUED", 10)
+        world = World()
+        client = world.connected(can_be_held=True)
+        world.uses(101)
+        client.say(*[PublishRequest("t", b"1")] * 12)
+        world.advance(60)
+        client.say(PublishRequest("t", b"1"))  # of the same read
+        assert client.code == 0
+        world.uses(80)
+        await turns()
+        assert (client.code, world.broker.position("t").offset) == (0, 13)
+
+    async def test_what_clients_send_makes_the_guard_look(self) -> None:
+        """As what devices send does: a thousand clients fill memory before its timer runs."""
+        world = World()
+        client = world.connected()
+        left = world.allowance.left = 1000
+        client.say(PublishRequest("t", b"1"))
+        assert 900 < world.allowance.left < left
+
     async def test_others_get_their_turn(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A thousand commands of one client are carried out in slices."""
         rules = Rules()

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -192,5 +191,4 @@ class TestPresence:
 async def test_a_node_for_each_run() -> None:
     """Its name is its own, so that a session of the last run is not taken for one of this."""
     world = World()
-    running = cast(Node, SimpleNamespace(hub=world.hub, broker=world.broker, now=world.clock.time))
-    assert SdkNode(running, Rules(), options(), world.events).id != world.node.id
+    assert SdkNode(cast(Node, world.running), Rules(), options(), world.events).id != world.node.id

@@ -89,6 +89,10 @@ class WayIn:
     def __init__(self) -> None:
         self.said: list[str] = []
 
+    @property
+    def can_be_held_long(self) -> bool:
+        return True
+
     def hold_reading(self) -> None:
         self.said.append("hold")
 

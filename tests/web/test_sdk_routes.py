@@ -49,12 +49,13 @@ class Nodes:
         self.node: Node | None = None
         self.made = 0
         self.ready: Callable[[], Any] = lambda: None
+        self.serving: Callable[[], Any] = self.ready
         monkeypatch.setattr(sdk_routes, "add_sdk_http", self._note)
         self.router = APIRouter()
         add_sdk_routes(self.router, self._running, self._rules, options(), HttpOptions(), Events())
 
-    def _note(self, router: APIRouter, ready: Callable[[], Any], http: HttpOptions) -> None:
-        self.ready = ready
+    def _note(self, router: APIRouter, ready: Callable[[], Any], serving: Callable[[], Any], http: HttpOptions) -> None:
+        self.ready, self.serving = ready, serving
 
     def _running(self) -> Node:
         if self.node is None:
@@ -74,13 +75,17 @@ async def test_the_ways_in(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_one_node_for_clients_of_all_ways_and_a_new_one_for_the_next_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """Presence and sessions are shared; the rules are made when the first client comes."""
     nodes = Nodes(monkeypatch)
-    assert (nodes.ready(), nodes.made) == (None, 0)
+    assert (nodes.ready(), nodes.serving(), nodes.made) == (None, None, 0)
     async with started_node() as nodes.node:
         first = nodes.ready()
         assert first is not None
         assert first is nodes.ready()
         assert (first.hub, nodes.made) == (nodes.node.hub, 1)
-    assert nodes.ready() is None, "it is stopped"
+        nodes.node.memory.is_short = True
+        assert nodes.ready() is None, "it lets nobody in"
+        assert nodes.serving() is first
+        nodes.node.memory.is_short = False
+    assert (nodes.ready(), nodes.serving()) == (None, None), "it is stopped"
     async with started_node() as nodes.node:
         assert nodes.ready().hub is nodes.node.hub is not first.hub
         assert nodes.made == 2

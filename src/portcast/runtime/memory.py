@@ -1,4 +1,4 @@
-"""Keeps the process below its memory limit: over it devices are not read and newcomers are refused.
+"""Keeps the process below its memory limit: over it publishers are not read and newcomers are refused.
 
 Looks at what the process uses, not at what is buffered: buffers are counted by `buffered_bytes` and have bounds of
 their own, but it is the resident memory for which the kernel kills, and handlers, libraries and the allocator have
@@ -11,10 +11,13 @@ A look is one read of a file of the kernel (about 20 µs): once a second while t
 the less there is, at most fifty times a second. That is not enough for devices: uvloop reads up to 8 MiB of each in one
 turn, 100 of them fill 300 MiB before any timer runs. So reads count against an allowance, and who spends the last of it
 makes us look. It costs a subtraction for each read, and nothing for a message.
+
+Devices are told to pause; clients that publish come and ask: `MemoryGuard.is_short`, then `MemoryGuard.wait_enough`.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from math import inf
@@ -147,6 +150,8 @@ class MemoryGuard:
         self._use = MemoryUse()
         self._times_short = 0
         self._since = self._trimmed_at = 0.0
+        self._enough = asyncio.Event()
+        self._enough.set()
 
     def start(self) -> None:
         """Begin to look, once there is something to compare with."""
@@ -156,9 +161,14 @@ class MemoryGuard:
     def stop(self) -> None:
         """Look no more."""
         self._allowance.left, self._allowance.spent = inf, lambda: None
+        self._enough.set()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    async def wait_enough(self) -> None:
+        """Wait while memory is short, at most until nobody looks any more. Cancelling it leaves nothing behind."""
+        await self._enough.wait()
 
     def statistics(self) -> MemoryStatistics:
         """Return a snapshot."""
@@ -187,8 +197,10 @@ class MemoryGuard:
         self._pause(is_short)
         used, limit, buffered = self._use.resident, self.limit.bytes, self._buffered().total
         if is_short:
+            self._enough.clear()
             self._times_short += 1
             self._since = now
             self._emit(MemoryShort(used, limit, buffered))
         else:
+            self._enough.set()
             self._emit(MemoryRecovered(used, limit, buffered, now - self._since))

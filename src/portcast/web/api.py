@@ -158,11 +158,12 @@ def add_publishing(router: APIRouter, node: NodeOf, access: HttpAccess, options:
         _check(validate_topic, topic)
         if topic.startswith("$"):
             raise HTTPException(400, f"topic {topic[:80]!r}: topics that begin with $ are the server's own")
-        payload = await read_body(request, options.max_message_bytes)
         the = running()
         if not the.takes_clients:
             why = "memory is short" if the.memory.is_short else "the server is stopping"
             raise HTTPException(503, why, headers={"retry-after": "1"})
+        payload = await read_body(request, options.max_message_bytes)
+        the.registry.allowance.spend(len(payload))
         await access.may_publish(request, topic, payload)
         position = await the.publish(topic, payload)
         return PositionBody(topic=topic, epoch=position.epoch, offset=position.offset)

@@ -137,6 +137,11 @@ class AsgiSink:
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
 
+    @property
+    def can_be_held_long(self) -> bool:
+        """False: the server's own pings go on, and it ends a client whose pongs it cannot read."""
+        return False
+
     def hold_reading(self) -> None:
         """Read nothing more until `read_on`, also not that the client leaves."""
         if self._held is None:

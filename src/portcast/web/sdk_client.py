@@ -137,6 +137,7 @@ class SdkClient:
         if len(data) > self.node.max_message_bytes:
             self.subscriber.close(CLOSE_TOO_BIG, "message too big")
             return
+        self.node.allowance.spend(len(data))
         try:
             commands = self.wire.decode(data)
         except CentrifugeError as error:
@@ -215,6 +216,21 @@ class SdkClient:
             self.carry_out([answer])
         self.deadline = self.session.next_deadline()
 
+    @property
+    def may_wait_for_memory(self) -> bool:
+        """True if the client need not be read until memory is not short any more."""
+        return self._reader is not None and self._reader.can_be_held_long
+
+    async def wait_for_memory(self) -> None:
+        """Return when memory is not short; until then the client is not read."""
+        if self._reader is None or not self.node.memory.is_short:
+            return
+        self._reader.hold_reading()
+        try:
+            await self.node.memory.wait_enough()
+        finally:
+            self._reader.read_on()
+
     # Out
 
     def flush(self) -> None:
@@ -285,7 +301,8 @@ class SdkClient:
         """Do what is due: pings, lifetimes; called every second or so."""
         if self.deadline is not None and self.deadline <= now:
             self.carry_out(self.session.expire(now))
-        if self._throttle is not None:
+        # Short of memory nothing may move.
+        if self._throttle is not None and not self.node.memory.is_short:
             self._throttle.look(len(self._queue), now)
         if self._pace is not None and self._pace.look(now):
             self._pace = None

@@ -131,7 +131,10 @@ def granted(client: SdkClient, ask: Ask, grant: Grant) -> None:
 
 def _publish(client: SdkClient, ask: Ask, verdict: None) -> None:
     request = cast("PublishRequest", ask.command.request)
-    if client.node.hub.is_held(request.channel):
+    is_short = client.node.memory.is_short
+    if is_short and not client.may_wait_for_memory:
+        client.carry_out(client.session.failed(ask, codes.TOO_MANY_REQUESTS, client.node.now()))
+    elif is_short or client.node.hub.is_held(request.channel):
         client.spawn(_publish_later(client, ask, request))
     else:
         client.node.publish(request.channel, request.data, client.channels.info(request.channel))
@@ -139,6 +142,8 @@ def _publish(client: SdkClient, ask: Ask, verdict: None) -> None:
 
 
 async def _publish_later(client: SdkClient, ask: Ask, request: PublishRequest) -> None:
+    # Meanwhile the session is busy, so that the clock of its pongs stands still.
+    await client.wait_for_memory()
     await client.node.hub.wait_released(request.channel)
     if not client.session.is_ended:
         client.node.publish(request.channel, request.data, client.channels.info(request.channel))

@@ -128,10 +128,13 @@ def _varint(body: bytes, at: int) -> tuple[int, int]:
     raise ValueError("not an EmulationRequest")
 
 
-def add_sdk_http(router: APIRouter, node_of: SdkNodeOf, options: HttpOptions) -> None:
-    """Add the three routes."""
+def add_sdk_http(router: APIRouter, node_of: SdkNodeOf, serving: SdkNodeOf, options: HttpOptions) -> None:
+    """Add the three routes.
 
-    def ready(request: Request) -> SdkNode:
+    ``serving`` also returns a node that takes no new clients: those that are there go on sending pongs.
+    """
+
+    def ready(request: Request, node_of: SdkNodeOf = node_of) -> SdkNode:
         if not is_allowed_origin(request.headers, options.allowed_origins):
             raise HTTPException(403, "the page's origin is not allowed")
         node = node_of()
@@ -163,7 +166,7 @@ def add_sdk_http(router: APIRouter, node_of: SdkNodeOf, options: HttpOptions) ->
 
     @router.post("/emulation", include_in_schema=False)
     async def emulation(request: Request) -> Response:
-        node = ready(request)
+        node = ready(request, serving)
         body = await read_body(request, options.max_message_bytes)
         try:
             asked = read_emulation(body, is_protobuf=request.headers.get("content-type") == PROTOBUF)

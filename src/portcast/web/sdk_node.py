@@ -78,6 +78,8 @@ class SdkNode:
         self.rates = rates
         self.hub = node.hub
         self.broker = node.broker
+        self.memory = node.memory
+        self.allowance = node.registry.allowance
         self.now = node.now
         self.access = access
         self._envelopes = EnvelopesOf(node.broker.node_epoch, lambda at: node.unix_time(at))

@@ -7,6 +7,9 @@ held: requests beside a stream.
 
 One that sends more than its rate (``[http] message_rate``, ``rate_bytes``) is not read until the average is right
 again, however fast its commands are carried out; where it cannot be held, that ends the connection with 3013, too.
+
+One that publishes while memory is short (`portcast.runtime.memory`) is not read until there is enough
+(`portcast.web.sdk_commands`).
 """
 
 from __future__ import annotations
@@ -84,6 +87,11 @@ class CommandQueue:
 class Reader(Protocol):
     """The way in of a client, as far as it can be held."""
 
+    @property
+    def can_be_held_long(self) -> bool:
+        """True if the client is not taken for dead meanwhile, for want of pongs that nobody can read."""
+        ...
+
     def hold_reading(self) -> None:
         """Read nothing more; a little may still come."""
         ...
@@ -94,13 +102,18 @@ class Reader(Protocol):
 
 
 class SharedReader:
-    """A way in that two may hold: it is read again when both have let go."""
+    """A way in that several may hold: it is read again when all have let go."""
 
     __slots__ = ("_holders", "_reader")
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._holders = 0
+
+    @property
+    def can_be_held_long(self) -> bool:
+        """See `Reader`."""
+        return self._reader.can_be_held_long
 
     def hold_reading(self) -> None:
         """See `Reader`."""

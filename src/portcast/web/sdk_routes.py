@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from portcast.centrifuge.options import SessionOptions
 from portcast.config import HttpOptions
 from portcast.events import Emit
+from portcast.runtime import Node
 from portcast.topics import validate_filter, validate_topic
 from portcast.web.sdk_access import Access
 from portcast.web.sdk_http import add_sdk_http
@@ -46,8 +47,17 @@ class _SdkNodes:
     def ready(self) -> SdkNode | None:
         """Return the running node's, if it takes new clients."""
         node = ready_node(self._node)
-        if node is None:
+        return None if node is None else self._of(node)
+
+    def serving(self) -> SdkNode | None:
+        """Return the running node's, also while it takes no new clients because memory is short."""
+        try:
+            node = self._node()
+        except RuntimeError:
             return None
+        return self._of(node) if node.state == "ready" else None
+
+    def _of(self, node: Node) -> SdkNode:
         if self._current is None or self._current.hub is not node.hub:
             self._current = SdkNode(
                 node,
@@ -67,4 +77,4 @@ def add_sdk_routes(
     nodes = _SdkNodes(node, access, session, http, emit)
     websocket = SdkWebSocketEndpoint(nodes.ready, session, http)
     router.add_api_websocket_route("/connection/websocket", websocket.serve, name="centrifuge")
-    add_sdk_http(router, nodes.ready, http)
+    add_sdk_http(router, nodes.ready, nodes.serving, http)

@@ -62,6 +62,11 @@ class PacedProtocol(asyncio.Protocol):
         raise NotImplementedError
 
     @property
+    def can_be_held_long(self) -> bool:
+        """True: whoever inherits does not wait for pongs while `is_behind`."""
+        return True
+
+    @property
     def is_behind(self) -> bool:
         """True while the peer may have sent what was not looked at."""
         return self._reading is not _READING
