@@ -14,6 +14,15 @@ def test_secrets_are_not_shown() -> None:
     assert "hunter2" not in repr(CentrifugeOptions(token_hmac_secrets=("hunter2",)))
 
 
+@pytest.mark.parametrize(
+    ("secrets", "is_short"),
+    [((), False), (("x" * 32,), False), (("é" * 16,), False), (("x" * 31,), True), (("x" * 32, "x"), True)],
+)
+def test_secrets_that_are_too_short(secrets: tuple[str, ...], is_short: bool) -> None:
+    """RFC 7518 §3.2 counts bytes."""
+    assert CentrifugeOptions(token_hmac_secrets=secrets).has_short_secret is is_short
+
+
 @pytest.mark.parametrize("leeway_s", [-1.0, math.nan, math.inf])
 def test_a_leeway_that_cannot_work(leeway_s: float) -> None:
     """Values built in Python are held to the same range as written ones."""

@@ -12,6 +12,9 @@ from typing import Literal
 from portcast.address import Address
 from portcast.errors import ConfigurationError
 
+LEAST_SECRET_BYTES = 32
+"""Of a secret that tokens are signed with: RFC 7518 §3.2 for HS256. Shorter ones work, as in Centrifugo."""
+
 
 @dataclass(frozen=True, slots=True)
 class CentrifugeOptions:
@@ -68,6 +71,11 @@ class CentrifugeOptions:
     def has_keys(self) -> bool:
         """True if there is something that tokens are verified with."""
         return bool(self.token_hmac_secrets or self.token_public_keys or self.token_jwks)
+
+    @property
+    def has_short_secret(self) -> bool:
+        """True if a secret is shorter than HS256 asks for (RFC 7518 §3.2): whoever has a token can try to guess it."""
+        return any(len(secret.encode()) < LEAST_SECRET_BYTES for secret in self.token_hmac_secrets)
 
 
 def check_reach(http: Address, options: CentrifugeOptions, *, is_configured: bool) -> None:

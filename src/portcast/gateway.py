@@ -12,7 +12,7 @@ from fastapi import APIRouter
 from portcast.address import Address
 from portcast.api_keys import ApiKey, KeyTable
 from portcast.brokers import MemoryBroker, StateFile
-from portcast.centrifuge_options import CentrifugeOptions, check_reach
+from portcast.centrifuge_options import CentrifugeOptions
 from portcast.codecs import Codec, encode_value
 from portcast.config import GatewayOptions, HttpOptions, TopicOptions
 from portcast.delivery import OutboxLimits
@@ -111,8 +111,8 @@ class Gateway(HookDeclarations, APIRouter):
             on_event: is told of everything that happens, beside the log.
             has_page: serve the live page at ``/``.
             lifespan: runs around the listeners, like that of an `APIRouter`.
-            **router_options: for `fastapi.APIRouter`: ``prefix``, ``dependencies``, … Who passes the dependencies may
-                do everything over HTTP, or what they say in ``request.state.portcast_identity`` (`Identity`).
+            **router_options: for `fastapi.APIRouter`: ``prefix``, ``dependencies``, … Any dependency counts as a check
+                of who it is: who passes may do all over HTTP, or what ``state.portcast_identity`` says (`Identity`).
         """
         http = http or HttpOptions()
         of_the_app = tuple(router_options.pop("dependencies", None) or ())
@@ -358,8 +358,7 @@ class Gateway(HookDeclarations, APIRouter):
             is_guarded=self._is_guarded,
             failed_logins=FailedLogins(self._http),
         )
-        if self.http_address is not None:
-            check_reach(self.http_address, self._centrifuge, is_configured=basis.is_configured)
+        basis.check(self.http_address)
         return Rules(basis)
 
     def _topic_table(self) -> TopicTable:
@@ -376,8 +375,8 @@ class Gateway(HookDeclarations, APIRouter):
         check_addresses([one.config for one in declarations], self.http_address)
         kept, directory = fitting_history(self._history, self._options), self._options.state_dir
         state = StateFile(directory, self._history, self.emit) if directory else None
-        providers: dict[type[Any], Callable[[Connection], object]] = {Gateway: lambda one: self}
-        providers[Store] = lambda one: self.store
+        providers: dict[type[Any], Callable[[Connection], object]]
+        providers = {Gateway: lambda _: self, Store: lambda _: self.store}
         return Node(
             [
                 listener_plan(one, providers=providers, overrides=overrides, environment=os.environ, emit=self.emit)

@@ -3,11 +3,29 @@ from __future__ import annotations
 import pytest
 
 from access_kit import key
+from portcast.address import parse_address
 from portcast.api_keys import KeyTable
 from portcast.centrifuge_options import CentrifugeOptions
+from portcast.errors import ConfigurationError
 from portcast.permissions import ChannelPermissions, PermissionTable
 from portcast.web.sdk_basis import Basis
 from token_kit import SECRET
+
+
+def test_a_start_is_refused_or_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    """One line of a secret that is too short, without it; a strong one, and no address, are no matter."""
+    Basis().check(None)
+    Basis(CentrifugeOptions(token_hmac_secrets=("x" * 32,))).check(parse_address("0.0.0.0:8000"))
+    assert caplog.text == ""
+    Basis(CentrifugeOptions(token_hmac_secrets=("x" * 32, "hunter2"))).check(None)
+    (record,) = caplog.records
+    assert (record.levelname, "shorter than 32 bytes" in caplog.text, "hunter2" in caplog.text) == (
+        "WARNING",
+        True,
+        False,
+    )
+    with pytest.raises(ConfigurationError, match="nothing says who may"):
+        Basis().check(parse_address("0.0.0.0:8000"))
 
 
 @pytest.mark.parametrize(

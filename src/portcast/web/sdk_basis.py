@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from portcast.address import Address
 from portcast.api_keys import KeyTable
 from portcast.centrifuge.messages import ConnectRequest, PublishRequest, RpcRequest, SendRequest, SubscribeRequest
-from portcast.centrifuge_options import CentrifugeOptions
+from portcast.centrifuge_options import LEAST_SECRET_BYTES, CentrifugeOptions, check_reach
 from portcast.config import HttpOptions
 from portcast.permissions import PermissionTable
 from portcast.web.failed_logins import FailedLogins
 from portcast.web.sdk_access import Admission, Caller, Grant, Verdict
+
+_logger = logging.getLogger("portcast")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,23 @@ class Basis:
         """True if something says who may subscribe."""
         hooks = self.hooks
         return bool(self.has_judge or self.permissions or hooks.subscribe)
+
+    def check(self, http: Address | None) -> None:
+        """Look at it before a start; what can be used and should not be is a line in the log.
+
+        Args:
+            http: where HTTP is bound; None if that is not known.
+
+        Raises:
+            ConfigurationError: others than this machine can connect there, and nothing says who may.
+        """
+        if http is not None:
+            check_reach(http, self.options, is_configured=self.is_configured)
+        if self.options.has_short_secret:
+            _logger.warning(
+                "a secret of token_hmac_secrets is shorter than %d bytes, and can be guessed from any token",
+                LEAST_SECRET_BYTES,
+            )
 
     @property
     def has_judge(self) -> bool:
