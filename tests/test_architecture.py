@@ -52,7 +52,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
             "hangup",
             "process_end",
         ),
-        *("signals", "hooks", "posture", "posture_view"),
+        *("signals", "hooks", "posture", "posture_devices", "posture_http", "posture_view"),
     ),
     ("cli", "dashboard", "testing"),
     ("portcast",),  # the root re-exports

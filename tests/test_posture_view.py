@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from portcast.address import parse_address
 from portcast.api_keys import KeyTable
 from portcast.permissions import PermissionTable
-from portcast.posture_view import View
+from portcast.posture_view import View, everybody_at, is_everybody, is_some
 from portcast.settings import load_settings
 from portcast.web.sdk_basis import Basis
 from portcast.web.sdk_rules import Rules
@@ -20,7 +21,7 @@ def view(text: str, folder: Path) -> View:
     file.write_text(text, "utf-8")
     settings = load_settings(file, {})
     basis = Basis(settings.centrifuge, PermissionTable(settings.permissions), keys=KeyTable(settings.keys, {}))
-    return View(settings, Rules(basis), 1000)
+    return View(settings, Rules(basis), 1000, 500)
 
 
 @pytest.mark.parametrize(
@@ -38,3 +39,25 @@ def test_who_can_reach_it(text: str, is_public: bool, tmp_path: Path) -> None:
 def test_the_stranger_is_who_the_rules_let_in(text: str, may_change: bool | None, tmp_path: Path) -> None:
     stranger = view(text, tmp_path).stranger
     assert (None if stranger is None else stranger.rights.may_change) == may_change
+
+
+@pytest.mark.parametrize(
+    ("networks", "some", "everybody"),
+    [((), False, False), (("10.0.0.0/8",), True, False), (("10.0.0.0/8", "::/0"), False, True)],
+)
+def test_networks(networks: tuple[str, ...], some: bool, everybody: bool) -> None:
+    """Naming everybody limits nobody."""
+    assert (is_some(networks), is_everybody(networks)) == (some, everybody)
+
+
+@pytest.mark.parametrize(
+    ("address", "who"),
+    [
+        ("10.0.0.1:1", "everybody in the network of 10.0.0.1"),
+        ("0.0.0.0:1", "everybody who can reach this machine"),
+        ("gate.example:1", "everybody who can reach this machine"),
+    ],
+)
+def test_who_can_reach_an_address(address: str, who: str) -> None:
+    """A wildcard is no private network, although `ipaddress` says so."""
+    assert everybody_at(parse_address(address)) == who

@@ -1,13 +1,15 @@
-"""What the checks of `portcast.posture` look at, and what they say."""
+"""What the checks of `portcast.posture` look at, what they say, and whom an address or a network means."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import ipaddress
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from starlette.requests import HTTPConnection
 
+from portcast.address import Address
 from portcast.api_keys import ALL_RIGHTS
 from portcast.centrifuge.messages import ConnectRequest
 from portcast.settings import Settings
@@ -42,11 +44,13 @@ class View:
         settings: merged and valid.
         rules: made of them.
         connections: device connections at a time.
+        http_connections: the same for HTTP, WebSockets among them.
     """
 
     settings: Settings
     rules: Rules
     connections: int
+    http_connections: int
 
     stranger: Caller | None = field(init=False)
     """Who shows nothing and comes in by the HTTP address; None if that is refused."""
@@ -75,3 +79,29 @@ class View:
 
 
 Check = Callable[[View], Iterable[Finding]]
+
+
+def everybody_at(address: Address) -> str:
+    """Return who can connect to an address that is not loopback."""
+    if is_private(address):
+        return f"everybody in the network of {address.host}"
+    return "everybody who can reach this machine"
+
+
+def is_private(address: Address) -> bool:
+    """Return True if an address is one of a private network, and no wildcard."""
+    try:
+        found = ipaddress.ip_address(address.host)
+    except ValueError:
+        return False
+    return found.is_private and not found.is_unspecified
+
+
+def is_some(networks: Sequence[str]) -> bool:
+    """Return True if networks are named, and they are not everybody."""
+    return bool(networks) and not is_everybody(networks)
+
+
+def is_everybody(networks: Sequence[str]) -> bool:
+    """Return True if one of the networks is all addresses."""
+    return any(one.endswith("/0") for one in networks)

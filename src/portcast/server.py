@@ -45,6 +45,7 @@ from portcast.http_tls import HttpTls, reload_all
 from portcast.runtime.limits import most_pending, raise_descriptor_limit
 from portcast.web.hosts import HostCheck, HostRule
 from portcast.web.http_deadlines import HttpDeadlines, http_protocol
+from portcast.web.websocket_asgi import MAX_HEAD_BYTES
 from portcast.web.websocket_protocol import WebSocketProtocol
 
 Message = MutableMapping[str, Any]
@@ -260,7 +261,7 @@ def server_config(app: AsgiApp, options: HttpOptions, entrance: HttpEntrance | N
         ws_ping_timeout=options.ping_timeout_s,
         # Our class compresses a batch once for all clients that negotiated it; still most of the time of a send.
         ws_per_message_deflate=options.deflate,
-        h11_max_incomplete_event_size=65_536,  # a request's head
+        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
         timeout_graceful_shutdown=1,  # `DrainingServer.shutdown` knows the rest of the deadline
     )
 

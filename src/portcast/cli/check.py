@@ -14,7 +14,7 @@ from portcast.observability import escape
 from portcast.posture import posture, worst
 from portcast.posture_view import Finding
 from portcast.runtime.certificates import Certificates
-from portcast.runtime.limits import connection_budget, raise_descriptor_limit
+from portcast.runtime.limits import connection_budget, http_connections, raise_descriptor_limit
 from portcast.settings import Settings, load_settings
 
 DANGEROUS = 3
@@ -38,7 +38,8 @@ def check(file: str, is_json: bool) -> int:
     settings = load_settings(file, os.environ)
     check_files(settings)
     limits = effective_limits(settings)
-    findings = posture(settings, os.environ, connections=limits.connections)
+    http = http_connections(limits.descriptors, settings.http_options.max_connections)
+    findings = posture(settings, os.environ, connections=limits.connections, http_connections=http)
     is_dangerous = worst(findings) == "danger"
     if is_json:
         click.echo(_as_json(findings, is_dangerous=is_dangerous))
