@@ -208,6 +208,21 @@ def test_logging_in_and_out(context: BrowserContext, tmp_path: Path) -> None:
         expect(page.get_by_label("API key or token")).to_be_visible()
 
 
+def test_too_many_wrong_keys_are_told_of_and_the_right_one_counts(context: BrowserContext, tmp_path: Path) -> None:
+    """Whoever is behind one address with somebody who guesses can still log in."""
+    guess = "fetch('session', { method: 'POST', body: JSON.stringify({ key: 'wrong' }) })"
+    with _guarded(tmp_path) as serve:
+        page = context.new_page()
+        page.goto(serve.url)
+        page.evaluate(f"Promise.all(Array.from({{ length: 20 }}, () => {guess}))")
+        page.get_by_label("API key or token").fill("wrong")
+        page.get_by_role("button", name="Log in").click()
+        expect(page.locator("#login-error")).to_contain_text("Too many keys that are not valid")
+        page.get_by_label("API key or token").fill(KEY)
+        page.get_by_role("button", name="Log in").click()
+        expect(page.locator("#status")).to_have_attribute("data-state", "live")
+
+
 HOSTILE = (
     "<script>document.title = 'owned'</script>",
     "<img src=x onerror=\"document.title = 'owned'\">",
