@@ -600,6 +600,7 @@ async def test_reading_may_be_held() -> None:
 async def test_one_that_is_held_can_be_closed() -> None:
     """The goodbye does not wait for it."""
     async with run() as it:
+        assert not it.sink.can_be_held_long, "a server that pings by itself would end it"
         it.sink.hold_reading()
         it.peer.says({"type": "websocket.receive", "text": "a"})
         await turns()

@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 
 from access_kit import key
 from gateway_serving import Served, app_with, http, running, serving, take
-from portcast import CentrifugeOptions, ChannelPermissions, Gateway, Grant, Identity, Refuse
+from portcast import CentrifugeOptions, ChannelPermissions, Gateway, Grant, HttpOptions, Identity, Refuse
 from portcast.centrifuge.messages import SubscribeRequest
 from portcast.events import CredentialsRefused, Event
 from token_kit import SECRET, sign
@@ -247,6 +247,14 @@ async def test_wrong_keys_are_told_of() -> None:
         await client.post("/session", json={"key": "wrong"})
     refused = [one for one in events if isinstance(one, CredentialsRefused)]
     assert [one.reason for one in refused] == ["request", "login"]
+
+
+async def test_too_many_wrong_keys_are_told_to_wait() -> None:
+    """429 and when to come back; a right one passes."""
+    async with running(guarded(http=HttpOptions(max_failed_logins=1))) as app, http(app) as client:
+        answers = [await client.get("/api/topics", headers=bearer(one)) for one in ("wrong", "wrong", READER)]
+    assert [one.status_code for one in answers] == [401, 429, 200]
+    assert 55 < int(answers[1].headers["retry-after"]) <= 60
 
 
 @pytest.fixture

@@ -35,6 +35,21 @@ def error(reply: dict[str, Any]) -> int:
     return code
 
 
+@pytest.mark.parametrize("can_be_held", [True, False])
+async def test_nothing_is_published_while_memory_is_short(can_be_held: bool) -> None:
+    """A client that can be held waits for it; any other learns of it."""
+    world = World()
+    client = world.connected(can_be_held=can_be_held)
+    world.uses(101)
+    client.say(PublishRequest("t", b"1"))
+    await turns()
+    assert world.broker.position("t").offset == 0
+    assert [error(one) for one in client.read() if "error" in one] == ([] if can_be_held else [111])
+    world.uses(80)
+    await turns()
+    assert world.broker.position("t").offset == int(can_be_held)
+
+
 class TestConnect:
     async def test_the_rules_see_who_asks(self) -> None:
         """The request by which it came, and what it said of itself; later commands carry it on."""

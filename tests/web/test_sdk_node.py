@@ -4,9 +4,10 @@ from typing import cast
 
 import pytest
 
+from portcast.centrifuge import codes
 from portcast.centrifuge.format import Format
-from portcast.centrifuge.messages import ClientInfo, Publication, SubscribeRequest
-from portcast.events import HandlerFailed, SubscriberOpened
+from portcast.centrifuge.messages import ClientInfo, ConnectRequest, Publication, SubscribeRequest
+from portcast.events import CredentialsRefused, HandlerFailed, SubscriberOpened
 from portcast.publication import Meta, Run
 from portcast.publication import Publication as Retained
 from portcast.runtime import CLOSE_SHUTDOWN, Node
@@ -186,6 +187,24 @@ class TestPresence:
         client = world.client()
         world.node.unwatch(client.it, "t")
         assert world.node._watchers == {}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "token", "reasons"),
+    [
+        (codes.INVALID_TOKEN, "wrong", ["connect"]),
+        (codes.INVALID_TOKEN, "", []),
+        (codes.TOO_MANY_REQUESTS, "wrong", ["throttled"]),
+        (codes.TOKEN_EXPIRED, "old", []),
+    ],
+)
+async def test_wrong_tokens_are_told_of(
+    verdict: codes.ReplyError | codes.Disconnect, token: str, reasons: list[str]
+) -> None:
+    """As over HTTP; who shows nothing, or what was genuine, is not worth a line."""
+    world = World(Rules(connect=verdict))
+    world.client().say(ConnectRequest(token=token))
+    assert [one.reason for one in world.events.of(CredentialsRefused)] == reasons
 
 
 async def test_a_node_for_each_run() -> None:

@@ -158,6 +158,7 @@ class TestPace:
         """It is read again when both have let go."""
         way_in = WayIn()
         shared = SharedReader(way_in)
+        assert shared.can_be_held_long, "as the way in says"
         shared.hold_reading()
         shared.hold_reading()
         shared.read_on()

@@ -94,6 +94,7 @@ async def test_held_nothing_is_taken() -> None:
     it.hold_reading()
     it.hold_reading()
     assert (it.is_reading, it.is_behind) == (False, True)
+    assert it.can_be_held_long, "for whoever looks at `is_behind` before it gives a peer up"
     it.data_received(b"a")
     await turns()
     assert it.pieces == []
