@@ -76,7 +76,7 @@ DEFAULTS = {
     ),
     "max per address": Default("off", (0, 0), (LISTENER.max_per_address, HTTP.max_per_address)),
     "wrong keys and tokens per address": Default(
-        "20 in 60 s", (20, 60), (HTTP.max_failed_logins, HTTP.failed_login_window_s)
+        "60 in 60 s", (60, 60), (HTTP.max_failed_logins, HTTP.failed_login_window_s)
     ),
     "pause without descriptors": Default("100 ms, one log line per 5 s", (0.1, 5), (DESCRIPTOR_PAUSE_S, WINDOW_S)),
     "TLS handshake, goodbye": Default("5 s, 3 s", (5, 3), (TLS.handshake_timeout_s, TLS.shutdown_timeout_s)),

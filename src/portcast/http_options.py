@@ -89,7 +89,7 @@ class HttpOptions(Checked):
         metadata={"help": "bytes per second of one client, as message_rate; 0 = no limit", "minimum": 0},
     )
     max_failed_logins: int = field(
-        default=20,
+        default=60,
         metadata={
             "help": "keys and tokens that are not valid, of one IPv4 address or one IPv6 /64 within "
             "failed_login_window; then more of them get 429, and its tokens are not looked at until one is forgotten, "
