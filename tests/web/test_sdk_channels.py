@@ -5,7 +5,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from portcast.centrifuge.format import Format
@@ -615,13 +615,13 @@ class Walk:
         self.at[channel] = offset
 
     def drain(self) -> None:
-        """Everything is read in the end: who is still subscribed has seen all."""
+        """Everything is read in the end: who is still there and subscribed has seen all."""
         for _ in range(100):
             self.world.finish(self.client)
         self.check()
         hub = self.world.hub
         assert hub.is_idle
-        if self.is_whole:
+        if self.is_whole and not self.client.is_gone:
             for channel in self.client.it.session.channels():
                 if channel in TOPICS:
                     assert self.at[channel] == len(self.sent[channel])
@@ -633,6 +633,7 @@ class Walk:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32))
+@example(seed=20522)  # takes nothing for 10 s, and is removed
 @pytest.mark.timeout(60)  # a few seconds where nothing else runs
 @pytest.mark.parametrize("kind", list(Format))
 async def test_any_walk(kind: Format, seed: int) -> None:
