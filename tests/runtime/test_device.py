@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 import pytest
 
 from device_kit import fleet, history, line, say
-from portcast import CommandFailed, Device, DeviceUnknown, by_field
+from portcast import CommandFailed, ConfigurationError, Device, DeviceUnknown, by_field
 from portcast.devices import CommandState, DeviceStatus
 
 pytestmark = pytest.mark.anyio
@@ -135,3 +136,15 @@ async def test_commands_of_a_quarantined_device_wait_for_approval() -> None:
         assert (await device.send("x")).state is CommandState.QUEUED
         device.approve()
         assert await line(socket) == b"x"
+
+
+async def test_a_timeout_that_is_no_number_is_the_callers_fault_alone() -> None:
+    """It comes from a client perhaps, by way of a call; other commands go on and end as they should."""
+    async with fleet(replies=by_field("re")) as the:
+        await the.connect({"id": "a"})
+        await the.heard(1)
+        device = the.gateway.device("a")
+        with pytest.raises(ConfigurationError):
+            await device.request("x", timeout=math.nan)
+        with pytest.raises(CommandFailed, match="timed out"):
+            await device.request("x", timeout=0.05)

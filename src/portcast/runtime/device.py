@@ -90,7 +90,8 @@ class Device:
 
         Args:
             command: what ``write=`` of its listener makes a frame of.
-            timeout: seconds for the answer, from writing; None: as `portcast.CommandOptions.timeout_s` says.
+            timeout: seconds for the answer, from writing, up to ten years; None: as `portcast.CommandOptions.timeout_s`
+                says.
             lifetime: seconds that it may wait for a device that is away, or busy with others; None: as long as the
                 timeout, because somebody waits; 0: the device must take it at once.
             idempotent: it may be written again if the connection is lost before the answer.
@@ -101,6 +102,8 @@ class Device:
             CommandQueueFull: as many wait already as may.
             ProtocolUnknown: the device never came, and nobody knows how it will speak.
             CodecError: the command cannot be expressed.
+            ConfigurationError: ``timeout`` or ``lifetime`` is negative, or no number; or the listener does not say how
+                answers are recognised.
         """
         commands = self._directory.commands
         if lifetime is None:
@@ -135,6 +138,7 @@ class Device:
             CommandQueueFull: as many wait already as may.
             ProtocolUnknown: as for `request`.
             CodecError: the command cannot be expressed.
+            ConfigurationError: ``lifetime`` is negative, or no number.
         """
         self._allow_own_handler()
         submission = Submission(command, False, None, lifetime, deduplication=deduplication)
