@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from device_kit import LOCAL, fleet, history, say
+from device_kit import LOCAL, fleet, history, line, say
 from portcast import Connection, DeviceIdError, DeviceOptions, DeviceSettings, DeviceUnknown, Gateway
 from portcast.devices import DeviceStatus
 from portcast.events import DeviceAttached, DeviceDetached, DeviceRejected
@@ -207,7 +207,7 @@ async def test_the_application_may_be_asked() -> None:
 
 
 async def test_a_lookup_that_fails_costs_the_message() -> None:
-    """The next one is asked for again."""
+    """The device hears so, and is asked for again with its next message."""
     failures = [1]
 
     async def lookup(device_id: str) -> Mapping[str, str] | None:
@@ -216,8 +216,9 @@ async def test_a_lookup_that_fails_costs_the_message() -> None:
             raise OSError("the database is away")
         return {}
 
-    async with fleet(DeviceSettings(lookup=lookup)) as the:
-        await the.connect({"id": "a", "n": 1}, {"id": "a", "n": 2})
+    async with fleet(DeviceSettings(lookup=lookup), nack=lambda message, error: b"no %d" % message["n"]) as the:
+        device = await the.connect({"id": "a", "n": 1}, {"id": "a", "n": 2})
+        assert await line(device) == b"no 1"
         await the.heard(1)
         assert [message["n"] for _, message in the.seen] == [2]
         assert the.failed == ["the database is away"]

@@ -192,7 +192,11 @@ class DeviceSession(SessionWrapper):
         device = directory.attached(device_id, connection)
         if device is not None:
             return await self._handle_of(message, device)
-        device = await directory.enter(connection, self._handler.protocol, device_id)
+        try:
+            device = await directory.enter(connection, self._handler.protocol, device_id)
+        except Exception as error:
+            await self._say_no(message, error)
+            raise
         if device is None:
             return None
         device.newcomer = asyncio.current_task()
@@ -247,10 +251,13 @@ class DeviceSession(SessionWrapper):
         try:
             return await self._session.handle(message)
         except Exception as error:
-            nack = self._handler.protocol.nack
-            if nack is not None and (frame := nack(message, error)) is not None:
-                await self._send(frame)
+            await self._say_no(message, error)
             raise
+
+    async def _say_no(self, message: object, error: Exception) -> None:
+        nack = self._handler.protocol.nack
+        if nack is not None and (frame := nack(message, error)) is not None:
+            await self._send(frame)
 
     async def _acknowledge(self, message: object, result: object) -> None:
         ack = self._handler.protocol.ack
