@@ -277,6 +277,17 @@ class TestPages:
         assert pages == 3
         assert [info.device_id for info in page.devices] == ["d2400"]
 
+    @pytest.mark.parametrize("tags", [{"floor": 5}, {"site": None}, {7: "seven"}, ["north"]], ids=repr)
+    def test_tags_that_are_no_text_are_refused(self, tags: Any) -> None:
+        """They come from a database perhaps; one of them would make every list of devices fail."""
+        it = roster()
+        it.attach(A, X, 0)
+        with pytest.raises(ConfigurationError, match="give text by text"):
+            it.tag(A, tags)
+        assert it.page(search="5").devices == ()
+        with pytest.raises(ConfigurationError, match="give text by text"):
+            it.preload(B, tags)
+
     def test_tags_are_a_copy(self) -> None:
         """Nobody changes them behind the roster's back."""
         it = roster()

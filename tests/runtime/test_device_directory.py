@@ -206,6 +206,20 @@ async def test_the_application_may_be_asked() -> None:
         assert asked == ["a", "b"]
 
 
+async def test_a_lookup_that_returns_no_tags_lets_nobody_in() -> None:
+    """What is wrong is said with each message; a device that is half known would be let in with its second."""
+
+    async def lookup(device_id: str) -> Any:
+        return {"customer": 17}
+
+    async with fleet(DeviceSettings(DeviceOptions(unknown="reject"), lookup=lookup)) as the:
+        await the.connect({"id": "a", "n": 1}, {"id": "a", "n": 2})
+        await eventually(lambda: len(the.failed) == 2)
+        assert "hold 17" in the.failed[0]
+        assert the.seen == []
+        assert len(the.gateway._running().devices.roster) == 0
+
+
 async def test_a_lookup_that_fails_costs_the_message() -> None:
     """The device hears so, and is asked for again with its next message."""
     failures = [1]

@@ -34,7 +34,7 @@ from portcast.devices.presence import (
     RosterStatistics,
 )
 from portcast.devices.redelivery import Delivery, RedeliveryWindow
-from portcast.devices.roster import Roster
+from portcast.devices.roster import Roster, checked_tags
 
 __all__ = [
     "ENDS",
@@ -71,5 +71,6 @@ __all__ = [
     "Ticket",
     "UnknownDevice",
     "Write",
+    "checked_tags",
     "validate_device_id",
 ]

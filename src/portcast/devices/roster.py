@@ -82,6 +82,21 @@ _SCANNED = 1_000
 """Devices that a page with a filter looks at, so that a rare status among many devices does not hold the loop up."""
 
 
+def checked_tags(device_id: DeviceId, tags: object) -> Mapping[str, str]:
+    """Return what is said of a device, as nobody can change it any more.
+
+    Raises:
+        ConfigurationError: names or values are no text; lists of devices could then be neither searched nor written.
+    """
+    if not isinstance(tags, Mapping):
+        problem = f"are {type(tags).__name__}"
+    elif odd := [one for one in (*tags, *tags.values()) if not isinstance(one, str)]:
+        problem = f"hold {odd[0]!r:.80}"
+    else:
+        return MappingProxyType(dict(tags))
+    raise ConfigurationError(f"tags of {device_id!r}", problem, "give text by text, such as {'site': 'north'}")
+
+
 class Roster:
     """All devices of a process."""
 
@@ -237,11 +252,15 @@ class Roster:
         return tuple(device.connections) if was_quarantined else ()
 
     def tag(self, device_id: DeviceId, tags: Mapping[str, str]) -> bool:
-        """Say something of a device, in place of what was said before; False if it is not there."""
+        """Say something of a device, in place of what was said before; False if it is not there.
+
+        Raises:
+            ConfigurationError: as `checked_tags`.
+        """
         device = self._devices.get(device_id)
         if device is None:
             return False
-        device.tags = MappingProxyType(dict(tags))
+        device.tags = checked_tags(device_id, tags)
         return True
 
     def forget(self, device_id: DeviceId) -> tuple[ConnectionId, ...]:

@@ -71,6 +71,7 @@ class Device:
 
         Raises:
             DeviceUnknown: it was forgotten meanwhile.
+            ConfigurationError: a value is no text.
         """
         self._directory.roster.tag(self.id, {**self.tags, **tags})
 

@@ -25,6 +25,7 @@ from portcast.devices import (
     RedeliveryWindow,
     Rejected,
     Roster,
+    checked_tags,
     validate_device_id,
 )
 from portcast.errors import DeviceUnknown
@@ -138,12 +139,15 @@ class DeviceDirectory:
             device_id: a valid id.
 
         Raises:
+            ConfigurationError: what it returned are no tags.
             Exception: what the application's lookup raised.
         """
         known = self.roster.get(device_id)
         tags = None
         if self._settings.lookup is not None and (known is None or not known.is_known):
             tags = await self._settings.lookup(device_id)
+            if tags is not None:
+                tags = checked_tags(device_id, tags)
         if connection.is_lost or connection.is_closing:
             known = self.roster.get(device_id)
             if (
