@@ -275,6 +275,20 @@ def test_a_frame_that_cannot_be_made_at_the_last_moment() -> None:
     assert len(desk.events.of(HandlerFailed)) == 2
 
 
+def test_the_framing_says_why_it_cannot_carry_a_command() -> None:
+    """Whoever gave it can then do something about it."""
+    desk = Desk()
+
+    def write(value: str, number: int) -> bytes:
+        raise CodecError("lines", "the frame holds a line ending (lf)")
+
+    bad = desk.submit("a\nb")
+    desk.connect(protocol=DeviceProtocol(identify=lambda m: "a", replies=REPLIES, write=write))
+    change = desk.commands.get(bad)
+    assert change is not None
+    assert change.answer == "it could not be written: lines: the frame holds a line ending (lf)"
+
+
 def test_what_cannot_be_expressed_is_refused_at_once() -> None:
     """Before it is a command."""
     desk = Desk()

@@ -22,7 +22,7 @@ from itertools import count
 from random import SystemRandom
 
 from portcast.devices import Change, Command, CommandOptions, Commands, CommandStatistics, Step, Write
-from portcast.errors import ConfigurationError, ConnectionClosedError, ProtocolUnknown
+from portcast.errors import CodecError, ConfigurationError, ConnectionClosedError, ProtocolUnknown
 from portcast.events import Emit, HandlerFailed
 from portcast.runtime.clock import Clock, Timer
 from portcast.runtime.device import Device
@@ -259,7 +259,8 @@ class DeviceCommands:
         except Exception as error:  # noqa: BLE001 - `write=` of the user's, or a framing that cannot carry it
             self._emit(HandlerFailed(connection.id, ListenerName(connection.listener), "write", error))
             if command.is_answered:
-                problem = f"it could not be written: {type(error).__name__}"
+                # The sentence of a codec or framing has no more of the command than whoever gave it knows.
+                problem = f"it could not be written: {error if isinstance(error, CodecError) else type(error).__name__}"
                 self._take(self._core.answer(device.id, command.correlation, now, problem, is_refusal=True))
 
     def _arm(self) -> None:
