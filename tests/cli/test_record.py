@@ -135,7 +135,7 @@ def test_json_is_what_the_api_says(api: Api) -> None:
 
 def test_it_follows_until_the_time_is_over(api: Api) -> None:
     """Only what is new; then the recording has ended by itself."""
-    api.answers += [{"last_number": 5}, page(frame(6), frame(9)), page()]
+    api.answers += [{"last_number": 5}, page(frame(6)), page(), page(frame(9))]
     done = CliRunner().invoke(record, ["a", "--for", "1"])
     assert done.exit_code == 0
     assert done.stderr == "recording device:a for 1 s; Ctrl-C ends it\n"
@@ -144,17 +144,32 @@ def test_it_follows_until_the_time_is_over(api: Api) -> None:
         ("GET", "/api/recorder?limit=1"),
         ("PUT", "/api/recorder/rules/device%3Aa?for=1"),
         ("GET", "/api/devices/a/frames?limit=1000&after=5"),
-        ("GET", "/api/devices/a/frames?limit=1000&after=9"),
+        ("GET", "/api/devices/a/frames?limit=1000&after=6"),
+        ("GET", "/api/devices/a/frames?limit=1000&after=6"),  # what came since the last look
     ]
 
 
 def test_ctrl_c_ends_the_recording(api: Api) -> None:
-    """It must not go on unseen for the rest of its time."""
+    """It must not go on unseen for the rest of its time, and what it recorded until then is shown."""
 
     def interrupt() -> None:
         raise KeyboardInterrupt
 
     api.on_sleep = interrupt
+    api.answers += [{"last_number": 0}, page(), page(frame(1))]
+    done = CliRunner().invoke(record, ["a"])
+    assert done.exit_code != 0
+    assert len(done.stdout.splitlines()) == 1
+    assert ("DELETE", "/api/recorder/rules/device%3Aa") in api.asked
+
+
+def test_an_end_that_is_no_ctrl_c_ends_the_recording_too(api: Api) -> None:
+    """Nobody reads what is printed any more; nothing more is asked for."""
+
+    def fail() -> None:
+        raise BrokenPipeError
+
+    api.on_sleep = fail
     api.answers += [{"last_number": 0}, page()]
     assert CliRunner().invoke(record, ["a"]).exit_code != 0
     assert api.asked[-1] == ("DELETE", "/api/recorder/rules/device%3Aa")

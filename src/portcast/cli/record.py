@@ -79,16 +79,26 @@ def _follow(url: str, token: str, rule: str, for_s: float, *, is_json: bool) -> 
     call(url, "PUT", f"{path}?for={for_s:g}", token=token)
     end = time.monotonic() + for_s
     click.echo(f"recording {escape(rule)} for {for_s:g} s; Ctrl-C ends it", err=True)
+
+    def show_new() -> None:
+        nonlocal last
+        for one in _frames(url, token, _frames_path(rule), last):
+            _print(one, is_json=is_json)
+            last = one["number"]
+
     try:
         while time.monotonic() < end:
-            for one in _frames(url, token, _frames_path(rule), last):
-                _print(one, is_json=is_json)
-                last = one["number"]
+            show_new()
             time.sleep(EVERY_S)
+    except KeyboardInterrupt:
+        call(url, "DELETE", path, token=token)
+        show_new()  # what came since the last look
+        raise
     except BaseException:
-        # Ctrl-C, or nobody reads what is printed any more; otherwise it has ended by itself.
+        # Nobody reads what is printed any more, or the gateway is gone.
         call(url, "DELETE", path, token=token)
         raise
+    show_new()  # it has ended by itself
 
 
 def _frames_path(rule: str) -> str:
