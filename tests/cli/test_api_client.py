@@ -66,13 +66,14 @@ def test_an_answer_may_be_empty() -> None:
     ("answer", "problem"),
     [
         (response(404, b'{"detail": "no device \'x\' is known"}'), "no device 'x' is known"),
-        (response(404, b"<html>"), "answered 404; is this a gateway's address?"),
+        (response(404, b"<html>"), "answered 404; is this a gateway's address"),
+        (response(404, b'{"detail": "Not Found"}'), "with the prefix that it is included with?"),
         (response(401, b'{"detail": "x"}'), "--token tells it"),
         (response(422, b'{"detail": [1]}'), "answered 422"),
         (response(200, b"<html>"), "answered 200"),
         (b"\x01\x02 no http\r\n\r\n", "it does not speak HTTP"),
     ],
-    ids=["detail", "page", "unknown", "list", "no json", "no http"],
+    ids=["detail", "page", "an application's", "unknown", "list", "no json", "no http"],
 )
 def test_a_refusal_is_one_sentence(answer: bytes, problem: str) -> None:
     """The gateway's own, if it has one."""

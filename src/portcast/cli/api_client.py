@@ -98,6 +98,9 @@ def _answer(url: str, status: int, text: bytes) -> Any:
     detail = answer.get("detail") if isinstance(answer, dict) else None
     if status == 401:
         raise PortcastError(f"{url}: it wants to know who asks; --token tells it an API key or a token")
-    if isinstance(detail, str):
+    # "Not Found" is what a framework says of a path that it does not have.
+    if isinstance(detail, str) and detail != "Not Found":
         raise PortcastError(f"{url}: {escape(detail)}")
-    raise PortcastError(f"{url}: answered {status}; is this a gateway's address?")
+    raise PortcastError(
+        f"{url}: answered {status}; is this a gateway's address, with the prefix that it is included with?"
+    )
