@@ -277,6 +277,15 @@ class TestPages:
         assert pages == 3
         assert [info.device_id for info in page.devices] == ["d2400"]
 
+    def test_last_seen_is_never_before_first_seen(self) -> None:
+        """A device is attached by a message that came a moment earlier, or seconds, while it was looked up."""
+        it = roster()
+        it.attach(A, X, 10)
+        it.heard(A, 7, frames=1, payload_bytes=1)
+        info = it.get(A)
+        assert info is not None
+        assert (info.first_seen, info.last_seen) == (10, 10)
+
     @pytest.mark.parametrize("tags", [{"floor": 5}, {"site": None}, {7: "seven"}, ["north"]], ids=repr)
     def test_tags_that_are_no_text_are_refused(self, tags: Any) -> None:
         """They come from a database perhaps; one of them would make every list of devices fail."""

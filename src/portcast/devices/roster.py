@@ -233,7 +233,9 @@ class Roster:
         """Count what came from a device; one that was forgotten meanwhile is passed over."""
         device = self._devices.get(device_id)
         if device is not None:
-            device.last_seen = now
+            # A first message came before its device was attached, by as long as the application looked it up.
+            if device.last_seen is None or device.last_seen < now:
+                device.last_seen = now
             device.frames += frames
             device.payload_bytes += payload_bytes
 
