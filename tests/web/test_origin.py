@@ -2,10 +2,17 @@ from __future__ import annotations
 
 import pytest
 from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
 
 from portcast.web.origin import is_allowed_origin
 
 LISTED = ("https://ops.example:8443", "http://Panel.example")
+
+
+def asking(headers: dict[str, str], scheme: str = "http") -> HTTPConnection:
+    """Return a request that came by a scheme."""
+    kind = "websocket" if scheme in {"ws", "wss"} else "http"
+    return HTTPConnection({"type": kind, "scheme": scheme, "headers": Headers(headers).raw})
 
 
 @pytest.mark.parametrize(
@@ -29,10 +36,28 @@ LISTED = ("https://ops.example:8443", "http://Panel.example")
 )
 def test_pages_of_foreign_origins_are_refused(headers: dict[str, str], is_allowed: bool) -> None:
     """No page that a user visits elsewhere may read the devices' data from this server (CSWSH)."""
-    assert is_allowed_origin(Headers(headers), LISTED) is is_allowed
+    assert is_allowed_origin(asking(headers), LISTED) is is_allowed
 
 
 def test_nothing_is_listed_by_default() -> None:
     """Safe as installed: only the server's own pages."""
-    assert not is_allowed_origin(Headers({"host": "a", "origin": "http://b"}), ())
-    assert is_allowed_origin(Headers({"host": "a", "origin": "http://a"}), ())
+    assert not is_allowed_origin(asking({"host": "a", "origin": "http://b"}), ())
+    assert is_allowed_origin(asking({"host": "a", "origin": "http://a"}), ())
+
+
+@pytest.mark.parametrize(
+    ("scheme", "origin", "is_allowed"),
+    [
+        ("https", "https://gw.example", True),
+        ("https", "http://gw.example", False),
+        ("wss", "https://gw.example", True),
+        ("wss", "http://gw.example", False),
+        ("wss", "http://panel.example", True),
+        ("ws", "http://gw.example", True),
+        ("ws", "https://gw.example", True),
+        ("http", "ftp://gw.example", False),
+    ],
+)
+def test_a_page_without_tls_is_foreign_to_a_server_with(scheme: str, origin: str, is_allowed: bool) -> None:
+    """Port 80 of the same host may be another service, or somebody on the path; neither gets what TLS protects."""
+    assert is_allowed_origin(asking({"host": "gw.example", "origin": origin}, scheme), LISTED) is is_allowed

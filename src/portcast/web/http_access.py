@@ -123,7 +123,7 @@ class HttpAccess:
 
         Browsers send ``Origin`` with each of these, so a cookie without it comes from none, or from one that is broken.
         """
-        is_allowed = is_allowed_origin(request.headers, self._allowed_origins)
+        is_allowed = is_allowed_origin(request, self._allowed_origins)
         if not is_allowed or (shows_cookie_only(request) and "origin" not in request.headers):
             raise HTTPException(403, "origin not allowed")
 

@@ -10,22 +10,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
 
 
-def is_allowed_origin(headers: Headers, allowed: Sequence[str]) -> bool:
+def is_allowed_origin(http: HTTPConnection, allowed: Sequence[str]) -> bool:
     """Return True if there is no ``Origin``, it is the server's own, or it is listed.
 
+    Where the request came by TLS, a page that came without is a foreign one (RFC 6454 §5): ``http://gate.example`` may
+    be another service on port 80, or somebody on the path. A page that came by TLS may ask a server that speaks none:
+    a proxy in front ends it, and need not say so.
+
     Args:
-        headers: of the request.
+        http: the request or the handshake of a WebSocket.
         allowed: ``scheme://host[:port]``, compared without case.
     """
-    origin = headers.get("origin")
+    origin = http.headers.get("origin")
     if origin is None:
         return True
     origin = origin.lower()
     if origin in {one.lower() for one in allowed}:
         return True
     # "null" (a sandboxed page or a file) is nobody's own origin.
-    _, found, host = origin.partition("://")
-    return bool(found) and host == headers.get("host", "").lower()
+    scheme, found, host = origin.partition("://")
+    is_own_scheme = scheme == "https" or (scheme == "http" and http.scope.get("scheme") not in ("https", "wss"))
+    return bool(found) and is_own_scheme and host == http.headers.get("host", "").lower()

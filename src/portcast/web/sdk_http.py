@@ -135,7 +135,7 @@ def add_sdk_http(router: APIRouter, node_of: SdkNodeOf, serving: SdkNodeOf, opti
     """
 
     def ready(request: Request, node_of: SdkNodeOf = node_of) -> SdkNode:
-        if not is_allowed_origin(request.headers, options.allowed_origins):
+        if not is_allowed_origin(request, options.allowed_origins):
             raise HTTPException(403, "the page's origin is not allowed")
         node = node_of()
         if node is None:
@@ -181,7 +181,7 @@ def add_sdk_http(router: APIRouter, node_of: SdkNodeOf, serving: SdkNodeOf, opti
     @router.options("/connection/http_stream", include_in_schema=False)
     @router.options("/emulation", include_in_schema=False)
     async def preflight(request: Request) -> Response:
-        if not is_allowed_origin(request.headers, options.allowed_origins):
+        if not is_allowed_origin(request, options.allowed_origins):
             raise HTTPException(403, "the page's origin is not allowed")
         headers = {"access-control-allow-methods": "POST, OPTIONS", "access-control-allow-headers": "content-type"}
         return _allowed(request, Response(status_code=204, headers=headers))

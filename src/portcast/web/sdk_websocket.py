@@ -47,7 +47,7 @@ class SdkWebSocketEndpoint:
     async def serve(self, websocket: WebSocket) -> None:
         """Serve one client."""
         await websocket.receive()  # websocket.connect
-        if not is_allowed_origin(websocket.headers, self._http.allowed_origins):
+        if not is_allowed_origin(websocket, self._http.allowed_origins):
             await websocket.send({"type": "websocket.close", "code": 1008, "reason": "origin not allowed"})
             return
         choice = choose_format(websocket.scope.get("subprotocols", ()), websocket.query_params)

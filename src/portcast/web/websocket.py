@@ -91,7 +91,7 @@ class WebSocketEndpoint:
         there must not come in here.
         """
         await websocket.receive()  # websocket.connect
-        if not is_allowed_origin(websocket.headers, self._options.allowed_origins):
+        if not is_allowed_origin(websocket, self._options.allowed_origins):
             await websocket.send({"type": "websocket.close", "code": 1008, "reason": "origin not allowed"})
             return
         await websocket.send({"type": "websocket.accept", **answered_subprotocol(websocket)})
