@@ -206,6 +206,22 @@ def test_half_a_head_is_not_waited_for() -> None:
     assert answers[0].startswith(b"HTTP/1.1 408 ")
 
 
+def test_the_stop_begins_with_the_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not with the next tick, which may be 0.1 s away: so long devices would be accepted still."""
+    monkeypatch.setattr("portcast.server.TICK_S", 60.0)
+    app, tasks, begun = App(), [], time.monotonic()
+
+    async def stop() -> None:
+        await asyncio.sleep(0)  # it waits for its next tick by now
+        signal.raise_signal(signal.SIGTERM)
+
+    def ready(address: Address) -> None:
+        tasks.append(asyncio.get_running_loop().create_task(stop()))
+
+    assert serve(app, Gateway(app), http=LOOPBACK, on_ready=ready) == 0
+    assert time.monotonic() - begun < 10
+
+
 def test_a_second_signal_stops_at_once() -> None:
     app = App()
 

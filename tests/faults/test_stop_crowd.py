@@ -98,8 +98,17 @@ def refused_after(port: int, since: float) -> float:
         time.sleep(0.002)
 
 
+def waited_s(*threads: Path) -> float:
+    """Return how long threads, that could have worked, waited for a core that others used; see proc(5), ``schedstat``.
+
+    The one allowance for a busy machine: on a quiet one it is some hundred microseconds.
+    """
+    return sum(int(one.read_text().split()[1]) for one in threads) / 1e9
+
+
 @pytest.mark.row(25)
 @pytest.mark.timeout(120)
+@pytest.mark.skipif(sys.platform != "linux", reason="how long a process waited for a core is read in /proc")
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_a_crowd_is_sent_home(loop: str, tmp_path: Path) -> None:
     """No device is accepted after 100 ms, every browser that reads gets its goodbye, and the end comes in time."""
@@ -117,9 +126,11 @@ def test_a_crowd_is_sent_home(loop: str, tmp_path: Path) -> None:
         keep(connected(bulk, (b"x" * 60_000 + b"\n") * 10))
         devices[0].sendall(b"hello\n")
         assert {sock.recv(100) for sock in browsers} == {b"\x81\x05hello"}
-        began = time.monotonic()
+        threads = Path(f"/proc/{process.pid}/schedstat"), Path("/proc/thread-self/schedstat")
+        began, waited = time.monotonic(), waited_s(*threads)
         process.send_signal(signal.SIGTERM)
-        assert refused_after(relay, began) < 0.1 + 0.1, "the second 0.1 s is for a busy machine"
+        refused = refused_after(relay, began)
+        assert refused - (waited_s(*threads) - waited) < 0.1
         assert [end[-len(GOODBYE) :] for end in read_all(browsers, DRAIN_S + 5)] == [GOODBYE] * len(browsers)
         assert process.wait(DRAIN_S + 10) == 0
         assert time.monotonic() - began < DRAIN_S + 1
