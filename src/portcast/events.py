@@ -160,6 +160,8 @@ class ConnectionClosed:
     seconds: float
     undelivered: int
     """Frames that were received but had not been handled when the connection was aborted."""
+    skipped_bytes: int = 0
+    """What the framing threw away where it may: noise before a start marker, frames with a wrong check value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +225,23 @@ class DeviceRejected:
     listener: ListenerName
     reason: str
     """See `portcast.devices.RejectReason`."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerStrayed:
+    """A device answered where no command waits for it; the message is handled like any other."""
+
+    device_id: DeviceId
+    reason: Literal["late", "doubled", "foreign"]
+    """See `portcast.devices.command_states.Stray`."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRefused:
+    """A command was not taken: it was neither queued nor written."""
+
+    device_id: str
+    reason: Literal["unknown_device", "queue_full"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,6 +374,8 @@ Event = (
     | DeviceAttached
     | DeviceDetached
     | DeviceRejected
+    | AnswerStrayed
+    | CommandRefused
     | CredentialsRefused
     | RecordingChanged
     | RecordingCapped

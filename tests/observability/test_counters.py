@@ -22,7 +22,17 @@ def opened(listener: str = "a") -> ConnectionOpened:
 
 def closed(reason: CloseReason, listener: str = "a") -> ConnectionClosed:
     return ConnectionClosed(
-        ConnectionId("c1"), ListenerName(listener), "127.0.0.1:5", reason, "", 3, 100, 7, 1.5, undelivered=2
+        ConnectionId("c1"),
+        ListenerName(listener),
+        "127.0.0.1:5",
+        reason,
+        "",
+        3,
+        100,
+        7,
+        1.5,
+        undelivered=2,
+        skipped_bytes=5,
     )
 
 
@@ -51,6 +61,7 @@ def test_what_connections_and_subscribers_carried_is_summed() -> None:
     statistics = counters.statistics()
     assert (statistics.frames, statistics.bytes_received, statistics.bytes_sent) == (6, 200, 14)
     assert (statistics.undelivered, statistics.delivered, statistics.dropped) == (4, 10, 4)
+    assert statistics.skipped_bytes == 10
 
 
 def test_a_snapshot_does_not_change() -> None:

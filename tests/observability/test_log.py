@@ -6,15 +6,18 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from portcast.config import LogOptions
 from portcast.errors import CodecError, OversizeFrameError
 from portcast.events import (
+    AnswerStrayed,
     CertificatesRefused,
     CertificatesReloaded,
     CloseReason,
+    CommandRefused,
     ConnectionClosed,
     ConnectionOpened,
     ConnectionRefused,
@@ -121,6 +124,11 @@ def test_values_with_spaces_are_quoted() -> None:
         (FrameRejected(ID, A, "x", 1), "warning"),
         (DeviceRejected(DeviceId("d"), ID, A, "unknown"), "warning"),
         (DeviceAttached(DeviceId("d"), ID, A, "online"), "info"),
+        (replace(closed("peer_closed"), skipped_bytes=1), "warning"),
+        (AnswerStrayed(DeviceId("d"), "late"), "warning"),
+        (AnswerStrayed(DeviceId("d"), "doubled"), "warning"),
+        (AnswerStrayed(DeviceId("d"), "foreign"), "debug"),
+        (CommandRefused("d", "queue_full"), "warning"),
         (RecordingChanged("device:d", "on"), "info"),
         (RecordingCapped(ID, A, 200), "warning"),
         (MemoryShort(3, 2, 1), "warning"),

@@ -37,6 +37,7 @@ class CounterStatistics:
         frames: whole frames of connections that have ended.
         bytes_received: of connections that have ended.
         bytes_sent: of connections that have ended.
+        skipped_bytes: what framings threw away of connections that have ended.
         undelivered: frames received but not handled when their connection was aborted.
         delivered: publications written to subscribers that have left.
         dropped: publications not written to subscribers that have left.
@@ -47,6 +48,7 @@ class CounterStatistics:
     bytes_received: int
     bytes_sent: int
     undelivered: int
+    skipped_bytes: int
     delivered: int
     dropped: int
 
@@ -79,6 +81,7 @@ class Counters:
             self._sums["bytes_received"] += event.bytes_received
             self._sums["bytes_sent"] += event.bytes_sent
             self._sums["undelivered"] += event.undelivered
+            self._sums["skipped_bytes"] += event.skipped_bytes
         elif isinstance(event, SubscriberClosed):
             self._sums["delivered"] += event.delivered
             self._sums["dropped"] += event.dropped
@@ -93,6 +96,7 @@ class Counters:
             bytes_received=sums["bytes_received"],
             bytes_sent=sums["bytes_sent"],
             undelivered=sums["undelivered"],
+            skipped_bytes=sums["skipped_bytes"],
             delivered=sums["delivered"],
             dropped=sums["dropped"],
         )

@@ -26,7 +26,9 @@ from typing import TextIO
 
 from portcast.config import LogOptions
 from portcast.events import (
+    AnswerStrayed,
     CertificatesRefused,
+    CommandRefused,
     ConnectionClosed,
     ConnectionRefused,
     CredentialsRefused,
@@ -74,6 +76,7 @@ MAX_FIELD_CHARS = 256
 _ORDERLY = frozenset({"peer_closed", "closed", "drain", "reset", "idle_timeout"})
 _WARNINGS = (
     CertificatesRefused,
+    CommandRefused,
     CredentialsRefused,
     DeviceRejected,
     FrameRejected,
@@ -199,16 +202,26 @@ def _level(event: Event) -> int:
         return logging.WARNING
     if isinstance(event, ConnectionRefused):
         return logging.INFO if event.reason == "gone" else logging.WARNING
+    if isinstance(event, AnswerStrayed):
+        # What is foreign may be news that a device also tells by itself, as often as it likes.
+        return logging.DEBUG if event.reason == "foreign" else logging.WARNING
     if isinstance(event, ListenerPaused):
         return logging.INFO if event.reason == "suspended" else logging.WARNING
     if isinstance(event, SubscriberSlow):
         return logging.DEBUG  # patience at work; what follows from it is reported
     is_fault = (
-        (isinstance(event, ConnectionClosed) and (event.reason not in _ORDERLY or event.undelivered > 0))
+        (
+            isinstance(event, ConnectionClosed)
+            and (event.reason not in _ORDERLY or event.undelivered + event.skipped_bytes > 0)
+        )
         or (isinstance(event, SubscriberClosed) and event.dropped > 0)
         or (isinstance(event, DrainFinished) and not event.is_clean)
     )
     return logging.WARNING if is_fault else logging.INFO
+
+
+def _has_loss(event: ConnectionClosed) -> bool:
+    return event.undelivered > 0 or event.skipped_bytes > 0
 
 
 def _kind_key(event: Event) -> tuple[str, str, str]:
@@ -233,7 +246,7 @@ def _fields(event: Event, *, with_payload: bool) -> Iterator[tuple[str, object]]
             value = escape(value if with_payload else _without_payload(value), most)
         is_silent = (
             value == ""
-            or (f.name in ("undelivered", "code") and value == 0)
+            or (f.name in ("undelivered", "skipped_bytes", "code") and value == 0)
             or (isinstance(event, ListenerStarted) and f.name == "address" and event.address == event.listener)
         )
         if not is_silent:

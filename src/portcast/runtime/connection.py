@@ -293,6 +293,11 @@ class Connection(Deadlines):
         return self._decoder.buffered + self._consumer.waiting_bytes
 
     @property
+    def skipped_bytes(self) -> int:
+        """Bytes that the framing threw away, where it may."""
+        return self._decoder.skipped_bytes
+
+    @property
     def is_reading(self) -> bool:
         """False while backpressure keeps us from reading."""
         return self._is_reading
@@ -377,5 +382,6 @@ class Connection(Deadlines):
                 self.bytes_sent,
                 self._listener.now() - self.opened_at,
                 self._undelivered,
+                self.skipped_bytes,
             ),
         )

@@ -22,8 +22,8 @@ from itertools import count
 from random import SystemRandom
 
 from portcast.devices import Change, Command, CommandOptions, Commands, CommandStatistics, Step, Write
-from portcast.errors import CodecError, ConfigurationError, ConnectionClosedError, ProtocolUnknown
-from portcast.events import Emit, HandlerFailed
+from portcast.errors import CodecError, CommandQueueFull, ConfigurationError, ConnectionClosedError, ProtocolUnknown
+from portcast.events import AnswerStrayed, CommandRefused, Emit, HandlerFailed
 from portcast.runtime.clock import Clock, Timer
 from portcast.runtime.device import Device
 from portcast.runtime.device_json import change_json
@@ -118,6 +118,8 @@ class DeviceCommands:
             device.id, reply.correlation, self._clock.time(), reply.answer, is_refusal=reply.is_refusal
         )
         self._take(step)
+        if step.stray is not None:
+            self._emit(AnswerStrayed(device.id, step.stray))
         return step.stray is None
 
     # What users do
@@ -143,7 +145,11 @@ class DeviceCommands:
             return known
         command = self._command(device, submission)
         self._look_at(device)
-        step = self._core.submit(command, self._clock.time())
+        try:
+            step = self._core.submit(command, self._clock.time())
+        except CommandQueueFull:
+            self._emit(CommandRefused(device.id, "queue_full"))
+            raise
         self._take(step)
         # With `max_ended=0` a command that has ended already is not remembered.
         return self._core.get(command.command_id) or [one for one in step.changes if one.command is command][-1]
@@ -175,6 +181,10 @@ class DeviceCommands:
             timeout_s=submission.timeout_s,
             lifetime_s=submission.lifetime_s,
         )
+
+    def refuse_unknown(self, device_id: str) -> None:
+        """Tell of a command to a device that there is not."""
+        self._emit(CommandRefused(device_id, "unknown_device"))
 
     async def wait_end(self, change: Change) -> Change:
         """Wait for the end of a command and return it; cancelling leaves the command as it is."""

@@ -295,6 +295,7 @@ def _connection(node: Node, one: Connection) -> ConnectionBody:
         frames=one.frames,
         bytes_received=one.bytes_received,
         bytes_sent=one.bytes_sent,
+        skipped_bytes=one.skipped_bytes,
         devices=list(node.devices.roster.devices_of(one.id)[:SHOWN_DEVICES]),
         is_reading=one.is_reading,
     )

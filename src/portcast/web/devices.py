@@ -179,7 +179,11 @@ def _add_submit(router: APIRouter, routes: _Routes) -> None:
 
         A client that leaves while it waits changes nothing; `DELETE` cancels a command that was not written yet.
         """
-        found = routes.device(device)
+        try:
+            found = routes.device(device)
+        except HTTPException:
+            routes.node().devices.commands.refuse_unknown(device)
+            raise
         body = _read(await read_body(request, routes.options.max_message_bytes))
         the = routes.node()
         if the.state != "ready":

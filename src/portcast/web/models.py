@@ -206,6 +206,7 @@ class ConnectionBody(BaseModel):
     frames: int
     bytes_received: int
     bytes_sent: int
+    skipped_bytes: int = Field(description="that the framing threw away: noise, frames with a wrong check value")
     devices: list[str] = Field(description="that said who they are on it, oldest first; at most 10 of them")
     is_reading: bool = Field(description="false while backpressure keeps the gateway from reading")
 
