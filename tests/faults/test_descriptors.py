@@ -12,7 +12,7 @@ import pytest
 
 from faults.test_memory import server
 from gateway_serving import wait_until
-from portcast.runtime.limits import connection_budget
+from portcast.runtime.limits import connection_budget, http_connections, subscriber_budget
 from raw_clients import WebSocket, connected
 
 FEW, CROWD = 128, 60
@@ -54,3 +54,33 @@ def test_serves_within_its_budget(tmp_path: Path) -> None:
     assert "Traceback" not in written
     assert written.count(" listener paused ") == written.count(" listener resumed ") == 1
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > FEW, "of that process only"
+
+
+@pytest.mark.row(30)
+@pytest.mark.skipif(sys.platform != "linux", reason="descriptors are counted in /proc")
+def test_a_flood_on_both_sides_leaves_a_reserve(tmp_path: Path) -> None:
+    """Newcomers are shed, who was there first is served on, health checks are answered, and nothing runs out."""
+    most = subscriber_budget(http_connections(FEW))
+    with server(0, "-", tmp_path / "log.txt", descriptors=FEW) as it, ExitStack() as flood:
+        assert it.ask("/free", "POST")[0] == 200
+        with WebSocket(it.http, "/ws/bulk") as first, connected(it.bulk) as device:
+            for _ in range(CROWD):
+                flood.enter_context(connected(it.handler)).sendall(b"hello\n")
+            for _ in range(most - 1):
+                flood.enter_context(WebSocket(it.http, "/ws/bulk"))
+            for _ in range(10):
+                with WebSocket(it.http, "/ws/bulk") as late:
+                    assert (late.read(), late.code) == (None, 1013)
+            assert it.ask("/health/ready")[0] == 200
+            assert len(os.listdir(f"/proc/{it.process.pid}/fd")) <= FEW - 16, "its own 16 are open"
+            device.sendall(b"still here\n")
+            assert first.read() == "still here"
+            flood.close()
+            wait_until(lambda: it.ask("/handled")[1] >= connection_budget(FEW), "those that waited to be served")
+            with WebSocket(it.http, "/ws/bulk") as again:
+                device.sendall(b"and again\n")
+                assert (first.read(), again.read()) == ("and again", "and again")
+    written = it.log.read_text()
+    assert "Traceback" not in written
+    assert "Too many open files" not in written
+    assert written.count(" listener paused ") <= 2, "one line in ten seconds"

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import time
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portcast.topics import SubscriptionIndex, matches
@@ -94,6 +96,28 @@ def test_a_lookup_does_not_visit_what_cannot_match() -> None:
     assert index.match(Topic("7/a/b")) == {7}
     # One child lookup per node reached: the root, '7', and then 'a' and '+'.
     assert 1 <= Level.looks <= 4
+
+
+@pytest.mark.row(64)
+@given(st.sets(st.integers(0, (1 << 16) - 1), min_size=128, max_size=128), st.integers(14, 16))
+@settings(max_examples=20, deadline=None)
+def test_a_match_is_quick_however_filters_are_chosen(bits: set[int], levels: int) -> None:
+    """All subscriptions that a client may have, each of which fits as far as it goes, and the longest topics.
+
+    The bound is a hundred times what it takes; matching that doubles with each level would take 65 536 steps.
+    """
+    index: SubscriptionIndex[int] = SubscriptionIndex()
+    chosen = ["/".join([*("a+"[n >> level & 1] for level in range(15)), "#+"[n >> 15]]) for n in bits]
+    for number, topic_filter in enumerate(chosen):
+        index.add(topic_filter, number)
+    topic = "/".join("a" * levels)
+    times = []
+    for _ in range(3):
+        began = time.process_time()
+        found = index.match(topic)
+        times.append(time.process_time() - began)
+    assert min(times) < 0.02
+    assert found == {number for number, topic_filter in enumerate(chosen) if matches(topic_filter, topic)}
 
 
 @given(st.lists(st.tuples(st.booleans(), filters, st.integers(0, 3)), max_size=40), st.lists(topics, max_size=10))

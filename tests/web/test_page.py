@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import asyncio
+import time
 from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
 
-from gateway_serving import http
+from gateway_serving import http, serving
 from portcast.web import page
 from portcast.web.page import HEADERS, TYPES, add_page, load
 
@@ -65,6 +67,42 @@ async def test_nothing_but_the_table_is_served(path: str) -> None:
     """Names are looked up in a table made at start, so there is no path to escape from."""
     async with http(_app()) as client:
         assert (await client.get(path)).status_code == 404
+
+
+@pytest.mark.row(63)
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/static/../../pyproject.toml",
+        "/static/./../page.py",
+        "/static/%2e%2e/errors.py",
+        "/static/%252e%252e%252ferrors.py",
+        "/../etc/passwd",
+        "//etc/passwd",
+        "http://localhost/static/../errors.py",
+        "/static/main.js/../../errors.py",
+    ],
+)
+async def test_nor_by_a_path_as_it_is_on_the_wire(target: str) -> None:
+    """Clients in tests tidy paths up before they send them; attackers do not."""
+    async with serving(_app()) as served:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write(f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        assert (await reader.read()).split(b" ")[1] == b"404"
+        writer.close()
+
+
+@pytest.mark.row(63)
+async def test_ranges_are_not_read() -> None:
+    """However many a header of 60 kB asks for: the answer is the whole file once, and no later (CVE-2025-62727)."""
+    async with http(_app()) as client:
+        whole = await client.get("/static/main.js")
+        for asked in ("bytes=0-0", "bytes=-1", "bytes=" + "0-," * 20_000 + "0-", "bytes=" + "9-1," * 15_000):
+            began = time.process_time()
+            answer = await client.get("/static/main.js", headers={"range": asked})
+            assert time.process_time() - began < 0.1
+            assert (answer.status_code, answer.content) == (200, whole.content)
+            assert "content-range" not in answer.headers
 
 
 async def test_the_table_holds_known_types_only() -> None:
