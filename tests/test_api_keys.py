@@ -52,10 +52,17 @@ class TestClaims:
 
     @pytest.mark.parametrize(
         "claims",
-        [{"role": "admin"}, {"role": 1}, {"role": "reader", "topics": []}, {"topics": "a"}, {"topics": ["a/#/b"]}],
+        [
+            {"role": "admin"},
+            {"role": 1},
+            {"role": "reader", "topics": []},
+            {"topics": "a"},
+            {"topics": ["a/#/b"]},
+            {"role": "operator", "topcis": ["a"]},
+        ],
     )
     def test_what_is_not_understood_gives_nothing(self, claims: dict[str, object]) -> None:
-        """An empty list of topics would be no limit at all, and may have been meant as none."""
+        """An empty list of topics, or a misspelt one, would be no limit at all, and may have been meant as none."""
         with pytest.raises(ValueError, match=r".+"):
             claimed_rights(claims)
 

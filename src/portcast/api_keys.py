@@ -93,6 +93,9 @@ def claimed_rights(claims: Mapping[str, object]) -> Rights:
     Raises:
         ValueError: it is not of this form, so nobody can say what was meant.
     """
+    # A misspelt "topics" would otherwise be no limit at all.
+    if unknown := claims.keys() - {"role", "topics"}:
+        raise ValueError(f"unknown: {', '.join(sorted(unknown))}")
     role = next((one for one in _ROLES if one == claims.get("role", "client")), None)
     topics = claims.get("topics", [])
     # An empty list is no limit where we write it, but may be meant as "none" where the token was made.
