@@ -90,6 +90,17 @@ async def test_the_newest_is_shed() -> None:
         await first.ping()
 
 
+async def test_what_is_no_request_is_told_by_whom_and_not_in_its_words() -> None:
+    """The words may hold a key; who it was is all that helps."""
+    async with behind() as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.served.port)
+        writer.write(b"GET / HTTP/1.1\r\nauthorization Bearer secret\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+        writer.close()
+        assert server.refused == ["http_malformed"]
+        assert "secret" not in str(server.events)
+
+
 async def test_upgrades_count_once_whatever_becomes_of_them() -> None:
     """Accepted, refused before the handshake, and gone in the middle of it."""
     async with behind(max_connections=10) as server:

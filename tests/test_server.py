@@ -352,6 +352,31 @@ def test_a_lifespan_that_only_says_that_it_failed() -> None:
         serve(app, Gateway(App()), http=LOOPBACK)
 
 
+@pytest.mark.parametrize(
+    "request_",
+    [b"GET / HTTP/1.1\r\nbad\r\n\r\n", b"GET / HTTP/1.1\r\nhost: a\r\nupgrade: h2c\r\nconnection: upgrade\r\n\r\n"],
+)
+def test_faults_of_peers_are_not_in_uvicorns_words(request_: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """They name nobody and are not limited; our events do and are."""
+    caplog.set_level(logging.WARNING)
+    app, events = App(), list[Event]()
+    answers = list[bytes]()
+
+    def ask(address: Address) -> None:
+        def run() -> None:
+            with socket.create_connection(("127.0.0.1", address.port)) as client:
+                client.settimeout(5)
+                client.sendall(request_)
+                answers.append(client.recv(100))
+            signal.raise_signal(signal.SIGTERM)
+
+        threading.Thread(target=run, daemon=True).start()
+
+    assert serve(app, Gateway(app), http=LOOPBACK, emit=events.append, on_ready=ask) == 0
+    assert answers[0].startswith(b"HTTP/1.1 ")
+    assert not [one for one in caplog.records if one.name == "uvicorn.error"]
+
+
 def test_a_lifespan_that_does_not_end_is_left_behind(caplog: pytest.LogCaptureFixture) -> None:
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         await receive()

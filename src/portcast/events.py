@@ -99,6 +99,7 @@ RefusalReason = Literal[
     "gone",  # the peer left before it was a connection
     "crowded",  # too many at once had come as far; the oldest is given up
     "denied",  # its network is denied, or others are allowed
+    "http_malformed",  # what came to the HTTP side is no request, be it the first or a later one of its connection
     "max_connections",  # the HTTP side has as many as it may
     "max_per_address",  # its address has as many connections as it may
     "connect_rate",  # its address connects too often

@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any, Protocol, cast
 
 from portcast.config import HttpOptions
-from portcast.events import Emit
+from portcast.events import ConnectionRefused, Emit
 from portcast.http_tls import OWNER, HttpTls
 from portcast.runtime.admission import Admission, Networks
 from portcast.runtime.entrance import Arrival, Entrance
@@ -30,6 +30,7 @@ class Counted(Protocol):
     """The part of `portcast.web.http_deadlines`' protocol that is used here."""
 
     on_lost: Callable[[], object] | None
+    on_malformed: Callable[[], object] | None
 
 
 class HttpEntrance:
@@ -69,7 +70,10 @@ class HttpEntrance:
     def _open(self, protocol: Callable[[], asyncio.Protocol]) -> Entrance:
         def enter(arrival: Arrival) -> asyncio.Protocol:
             entered = protocol()
-            cast("Counted", entered).on_lost = partial(self.admission.left, host_of(arrival.peer))
+            counted = cast("Counted", entered)
+            counted.on_lost = partial(self.admission.left, host_of(arrival.peer))
+            # Without a word of h11's about it, which holds what the peer sent: a header, maybe with a key.
+            counted.on_malformed = partial(self._emit, ConnectionRefused(OWNER, arrival.peer, "http_malformed", ""))
             return entered
 
         return Entrance(

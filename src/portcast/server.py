@@ -45,7 +45,7 @@ from portcast.http_socket import BACKLOG, bind_http, http_error
 from portcast.http_tls import HttpTls, reload_all
 from portcast.runtime.limits import most_pending, raise_descriptor_limit
 from portcast.web.hosts import HostCheck, HostRule
-from portcast.web.http_deadlines import HttpDeadlines, http_protocol
+from portcast.web.http_deadlines import PEERS_FAULTS, HttpDeadlines, http_protocol
 from portcast.web.websocket_asgi import MAX_HEAD_BYTES
 from portcast.web.websocket_protocol import WebSocketProtocol
 
@@ -241,13 +241,18 @@ class _LifespanWatch:
 
 
 class _UvicornFilter(logging.Filter):
-    """Keeps uvicorn's errors out of the log: `serve` raises those of the start, and a forced stop is cancellations."""
+    """Keeps uvicorn's errors out of the log: `serve` raises those of the start, and a forced stop is cancellations.
+
+    Never are faults of peers let through, which any number of strangers can cause: our events tell them, and are limited.
+    """
 
     def __init__(self, server: DrainingServer) -> None:
         super().__init__()
         self._server = server
 
     def filter(self, record: logging.LogRecord) -> bool:
+        if record.msg in PEERS_FAULTS:
+            return False
         return record.levelno < logging.ERROR or (self._server.started and not self._server.is_forced)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -12,7 +13,7 @@ import pytest
 from asgi_fakes import until
 from gateway_serving import Served, app_with, serving
 from portcast import Gateway
-from portcast.web.http_deadlines import HttpDeadlines, http_protocol
+from portcast.web.http_deadlines import PEERS_FAULTS, HttpDeadlines, http_protocol
 
 pytestmark = pytest.mark.anyio
 
@@ -204,3 +205,33 @@ async def test_one_that_is_taken_slowly_is_not() -> None:
         for _ in range(3):
             assert (await served.http.get("/openapi.json")).status_code == 200
         await until(lambda: len(watch.owing) == 0, "nothing owed")
+
+
+@pytest.mark.parametrize(
+    ("pieces", "answer"),
+    [
+        pytest.param([b"GET / HTTP/1.1\r\nbad\r\n\r\n"], b"HTTP/1.1 400 ", id="from the beginning"),
+        pytest.param(
+            [b"GET /health/live HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n", b"no size\r\n"],
+            b"HTTP/1.1 200 ",
+            id="after the response began",
+        ),
+    ],
+)
+async def test_what_is_no_request_ends_its_connection_without_a_traceback(
+    pieces: list[bytes], answer: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """uvicorn answers the second with another response, which h11 refuses: any stranger could fill the log so."""
+    watch = HttpDeadlines(LONG_S, LONG_S, 10)
+    async with watched(watch) as served:
+        reader, writer = await _open(served)
+        said = b""
+        with anyio.fail_after(5):
+            for piece in pieces:
+                writer.write(piece)
+                said += await reader.readuntil(b"\r\n\r\n") if piece is not pieces[-1] else await reader.read()
+        assert said.startswith(answer)
+        assert said.count(b"HTTP/1.1 ") == 1
+        writer.close()
+    assert not [one for one in caplog.records if one.levelno >= logging.ERROR]
+    assert {one.msg for one in caplog.records if one.name == "uvicorn.error"} & PEERS_FAULTS

@@ -30,6 +30,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from portcast.web.websocket_reading import PacedProtocol
 
+PEERS_FAULTS = frozenset({"Invalid HTTP request received.", "Unsupported upgrade request."})
+"""What uvicorn logs of each such request, with no word of who it was and as often as it comes. The first is told by
+``on_malformed`` instead; the second is none: such a request is answered without an upgrade (RFC 9110 §7.8)."""
+
 TIMEOUT_ANSWER = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 """RFC 9110 §15.5.9. A connection on which nothing was ever sent is closed without: browsers open some in advance."""
 
@@ -131,6 +135,8 @@ def http_protocol(deadlines: HttpDeadlines) -> type[asyncio.Protocol]:
     class HttpProtocol(H11Protocol):
         on_lost: Callable[[], object] | None = None
         """Called once the connection is gone, also if it has become a WebSocket meanwhile."""
+        on_malformed: Callable[[], object] | None = None
+        """Called once for what is no request; the connection ends."""
 
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             super().connection_made(cast("asyncio.Transport", transport))
@@ -143,6 +149,16 @@ def http_protocol(deadlines: HttpDeadlines) -> type[asyncio.Protocol]:
                 deadlines.awaits_request(self)
             else:
                 deadlines.pending.leave(self)
+
+        def send_400_response(self, msg: str) -> None:
+            if self.on_malformed is not None:
+                self.on_malformed()
+            if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+                super().send_400_response(msg)
+            else:
+                # A body may turn out to be none after its response began; a second one cannot follow, and uvicorn
+                # would raise, with a traceback in the log for each such peer.
+                self.transport.close()
 
         def connection_lost(self, exc: Exception | None) -> None:
             deadlines.pending.leave(self)
