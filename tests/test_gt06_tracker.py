@@ -219,6 +219,46 @@ async def test_a_command_ends_with_the_trackers_own_answer(
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("encoding", "content", "state", "text"),
+    [
+        (1, b"DYD=Success!", "answered", "DYD=Success!"),
+        (2, "DYD=Speed Limit, 速度".encode("utf-16-be"), "refused", "DYD=Speed Limit, 速度"),
+    ],
+    ids=["ascii", "utf-16"],
+)
+async def test_newer_terminals_answer_with_0x21(
+    product: Any, encoding: int, content: bytes, state: str, text: str
+) -> None:
+    """With the long header, flag, encoding, text, and the check value of the specification (CRC-ITU)."""
+    body = b"\x21" + (1).to_bytes(4, "big") + bytes([encoding]) + content + b"\x00\x18"
+    covered = (len(body) + 2).to_bytes(2, "big") + body
+    async with TestDevice(product.app) as device, http(product.app) as client:
+        await device.send(FRAMES["login"].data)
+        await device.expect(FRAMES["login acknowledged"].data)
+        async with anyio.create_task_group() as tasks:
+            said: list[Any] = []
+
+            async def post() -> None:
+                said.append((await client.post(f"/trackers/{IMEI}/commands", json={"text": "DYD,000000#"})).json())
+
+            tasks.start_soon(post)
+            await device.expect_frame(part("messages").Command(flag=1, text="DYD,000000#", serial=1).to_bytes())
+            await device.send(b"\x79\x79" + covered + _crc_itu(covered).to_bytes(2, "big") + b"\r\n")
+        assert said == [{"state": state, "text": text}]
+
+
+def _crc_itu(data: bytes) -> int:
+    """Bit by bit, as appendix A of the specification defines it: reflected 0x1021, all ones before and after."""
+    value = 0xFFFF
+    for byte in data:
+        value ^= byte
+        for _ in range(8):
+            value = value >> 1 ^ (0x8408 if value & 1 else 0)
+    return value ^ 0xFFFF
+
+
+@pytest.mark.anyio
 async def test_commands_that_cannot_be(product: Any) -> None:
     """No such tracker, no text, and a body that a foreign page could send without asking."""
     async with in_memory(product.app), http(product.app) as client:

@@ -6,7 +6,18 @@ from portcast import ChannelPermissions, Device, DeviceUnknown, Gateway, by_fiel
 
 from . import database
 from .framing import Gt06Framing
-from .messages import ALARMS, Acknowledgement, Alarm, Answer, Command, Heartbeat, Login, Message, Position
+from .messages import (
+    ALARMS,
+    Acknowledgement,
+    Alarm,
+    Answer,
+    Command,
+    Heartbeat,
+    Login,
+    Message,
+    OnlineAnswer,
+    Position,
+)
 
 SHOWN = ("#", "$devices/+/status")  # all that trackers say, and who is there
 gateway = Gateway(permissions={topics: ChannelPermissions(subscribe="anyone") for topics in SHOWN})
@@ -29,7 +40,7 @@ def same(message: Message) -> tuple[int, Any, int] | None:
     return (message.protocol, message.fix.at, message.serial) if isinstance(message, Position | Alarm) else None
 
 
-def is_refusal(answer: Answer) -> bool:
+def is_refusal(answer: Answer | OnlineAnswer) -> bool:
     """``DYD=Success!`` is a yes; ``DYD=Speed Limit, …`` and ``Already in the state …`` are not."""
     does = answer.text.startswith(("DYD=", "HFYD="))
     return "not running" in answer.text or (does and not answer.text.endswith("Success!"))
@@ -47,7 +58,7 @@ def write(command: str, number: int) -> bytes:
     identity="connection",
     ack=acknowledge,
     redelivery_key=same,
-    replies=by_field("flag", Answer, refused=is_refusal, modulus=2**32),
+    replies=by_field("flag", Answer, OnlineAnswer, refused=is_refusal, modulus=2**32),
     write=write,
 )
 async def on_message(message: Message, device: Device) -> None:

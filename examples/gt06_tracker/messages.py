@@ -109,6 +109,20 @@ class Answer(BinaryModel):
     serial: Serial
 
 
+class OnlineAnswer(BinaryModel):
+    """What newer terminals answer; it comes with the long header."""
+
+    protocol: Annotated[Literal[0x21], UInt8()] = 0x21
+    flag: Annotated[int, UInt32()]  # as in the command
+    encoding: Annotated[int, UInt8()] = 1  # 1: ASCII, 2: UTF-16
+    content: Rest
+    serial: Serial
+
+    @property
+    def text(self) -> str:
+        return self.content.decode("latin-1" if self.encoding == 1 else "utf-16-be", "replace")
+
+
 class Unknown(BinaryModel):
     protocol: Annotated[int, UInt8()]
     content: Rest
@@ -116,7 +130,7 @@ class Unknown(BinaryModel):
 
 
 Message = Annotated[
-    Login | Position | Heartbeat | Alarm | Answer | Unknown,
+    Login | Position | Heartbeat | Alarm | Answer | OnlineAnswer | Unknown,
     BinaryUnion("protocol", unknown=Unknown),
 ]
 

@@ -9,7 +9,7 @@ from portcast import CommandFailed, CommandQueueFull, DeviceUnknown
 
 from . import database
 from .listener import gateway, is_online
-from .messages import Answer
+from .messages import Answer, OnlineAnswer
 
 router = APIRouter()
 
@@ -66,12 +66,12 @@ class Outcome(BaseModel):
 @router.post("/trackers/{imei}/commands")
 async def command(imei: str, order: Order) -> Outcome:
     try:
-        answer: Answer = await gateway.device(imei).request(order.text, timeout=15)
+        answer: Answer | OnlineAnswer = await gateway.device(imei).request(order.text, timeout=15)
     except DeviceUnknown as error:
         raise HTTPException(404, "no tracker with this IMEI has come yet") from error
     except CommandQueueFull as error:
         raise HTTPException(429, "too many commands wait for this tracker") from error
     except CommandFailed as error:
-        said = error.answer.text if isinstance(error.answer, Answer) else ""
+        said = error.answer.text if isinstance(error.answer, Answer | OnlineAnswer) else ""
         return Outcome(state=error.state, text=said)
     return Outcome(state="answered", text=answer.text)
