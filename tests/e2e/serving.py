@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from portcast import ApiKey
+
 PORTCAST = Path(sys.executable).parent / "portcast"
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Loopback must not go through a proxy that the environment names."""
@@ -137,10 +139,23 @@ import json
 from typing import Any
 
 from fastapi import FastAPI
-from portcast import Device, DeviceOptions, DeviceSettings, Gateway, by_field
+from portcast import (
+    ApiKey,
+    Device,
+    DeviceOptions,
+    DeviceSettings,
+    Gateway,
+    RecorderOptions,
+    RecorderSettings,
+    by_field,
+)
 
 gateway = Gateway(
-    devices=DeviceSettings(DeviceOptions(unknown="quarantine"), known=json.loads({known!r}))
+    devices=DeviceSettings(DeviceOptions(unknown="quarantine"), known=json.loads({known!r})),
+    recorder=RecorderSettings(
+        RecorderOptions(max_rate=10_000), redact=lambda frame, kind, listener: None if b"patient" in frame else frame
+    ),
+    keys={keys!r},
 )
 
 
@@ -162,9 +177,11 @@ app.include_router(gateway, prefix="/live/portcast")
 class Fleet(Embedded):
     """An app whose devices speak lines of JSON, are known or quarantined, and answer commands."""
 
-    def __init__(self, log: Path, known: Mapping[str, Mapping[str, str]]) -> None:
+    def __init__(
+        self, log: Path, known: Mapping[str, Mapping[str, str]], keys: Mapping[str, ApiKey] | None = None
+    ) -> None:
         super().__init__(log)
-        text = DEVICES_APP.format(port=self.ports[0], known=json.dumps(known))
+        text = DEVICES_APP.format(port=self.ports[0], known=json.dumps(known), keys=dict(keys or {}))
         (log.parent / "embedding_app.py").write_text(text, "utf-8")
 
     def connect(self, device_id: str, **message: object) -> FleetDevice:
@@ -189,6 +206,10 @@ class FleetDevice:
         """The next command."""
         command: dict[str, Any] = json.loads(self._lines.readline())
         return command
+
+    def is_closed(self) -> bool:
+        """Return True if the gateway hangs up, within ten seconds."""
+        return self._lines.read() == b""
 
     def close(self) -> None:
         """Leave."""

@@ -99,7 +99,7 @@ async def test_mistyped_parameters_are_refused_and_declared_ones_are_not() -> No
                 if not path.startswith("/events"):
                     assert "unknown" not in (await client.get(f"{address}?{name}=1")).text
                 asked += 1
-        assert asked == 4 + 4 + 3 + 3 + 3 + 1 + 3 + 4 + 2 + 4 * 2
+        assert asked == 4 + 4 + 3 + 3 + 3 + 1 + 4 + 4 + 2 + 4 * 2
         assert (await client.get("/api/topics?token=secret&_=1")).status_code == 200
 
 

@@ -76,6 +76,9 @@ async def test_devices_are_listed_by_id() -> None:
         (connection,) = c["connections"]
         open_now = (await client.get("/api/connections")).json()["connections"]
         assert {one["id"]: one["devices"] for one in open_now}[connection] == ["c"]
+        for device, ids in (("c", [connection]), ("b", []), ("unknown", [])):
+            body = (await client.get(f"/api/connections?device={device}")).json()
+            assert [one["id"] for one in body["connections"]] == ids, device
         assert (await client.get("/api/listeners")).json()["devices"] == 3
         assert (await client.get("/api/devices?status=dead")).status_code == 422
         assert (await client.get("/api/devices?statsu=online")).status_code == 400

@@ -108,6 +108,18 @@ async def test_the_recorder_is_for_operators(headers: dict[str, str], expected: 
         }
 
 
+async def test_a_login_reads_what_is_recorded() -> None:
+    """A browser sends no Origin with a GET of its own page; one of another page gets nothing."""
+    async with running(guarded()) as app, http(app) as client:
+        own = {"origin": str(client.base_url)}
+        assert (await client.post("/session", json={"key": OPERATOR}, headers=own)).status_code == 204
+        for method, path in RECORDER:
+            alone = (await client.request(method, path)).status_code
+            assert alone in ({200, 404} if method == "GET" else {403}), (method, path)
+            foreign = await client.request(method, path, headers={"origin": "https://evil.example"})
+            assert foreign.status_code == 403, (method, path)
+
+
 @pytest.mark.parametrize("topic", ["$recorder/#", "$recorder/devices/x", "$recorder/+/x"])
 @pytest.mark.parametrize(("shown", "status"), [(READER, 403), (FLEET, 403), (OPERATOR, 200)])
 async def test_what_it_publishes_is_for_operators(topic: str, shown: str, status: int) -> None:

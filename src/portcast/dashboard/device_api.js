@@ -38,6 +38,38 @@ export class DeviceApi {
     return this.#ask(this.#path(id));
   }
 
+  /** Who asks, and which role that gives. */
+  session() {
+    return this.#ask(new URL("../session", this.#base));
+  }
+
+  /** @returns {Promise<{connections: object[], next: string | null}>} the first of a device's open connections, by id */
+  connections(id, limit) {
+    return this.#ask(`connections?device=${encodeURIComponent(id)}&limit=${limit}`);
+  }
+
+  close(connectionId) {
+    return this.#ask(`connections/${encodeURIComponent(connectionId)}`, { method: "DELETE" });
+  }
+
+  /** What the flight recorder is told to record. */
+  recorder() {
+    return this.#ask("recorder?limit=1");
+  }
+
+  record(rule, seconds) {
+    return this.#ask(`recorder/rules/${encodeURIComponent(rule)}?for=${seconds}`, { method: "PUT" });
+  }
+
+  stopRecording(rule) {
+    return this.#ask(`recorder/rules/${encodeURIComponent(rule)}`, { method: "DELETE" });
+  }
+
+  /** A page of what is recorded of a device, oldest first, behind the frame with the number `after`. */
+  frames(id, after, limit) {
+    return this.#ask(`${this.#path(id)}/frames?after=${after}&limit=${limit}`);
+  }
+
   approve(id) {
     return this.#ask(`${this.#path(id)}/approve`, { method: "POST" });
   }
@@ -73,7 +105,7 @@ export class DeviceApi {
       if (signal?.aborted) throw error;
       throw new ApiError("the server does not answer");
     }
-    if (response.ok) return response.json();
+    if (response.ok) return response.status === 204 ? null : response.json();
     const said = await response.json().catch(() => ({}));
     const detail = typeof said.detail === "string" ? said.detail : "";
     throw new ApiError(WORDS.get(response.status) ?? (detail || `the server answers ${response.status}`), response.status);

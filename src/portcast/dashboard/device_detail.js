@@ -1,6 +1,10 @@
-// One device: what is known of it, its commands, and what is published on topics that bear its id.
+// One device: what is known of it, its connections, its commands, its raw frames, and what is published on topics that
+// bear its id. Who is no operator sees nothing to press, and why; the server checks it again.
 
+import { takeBack } from "./confirm.js";
 import { Commands } from "./device_commands.js";
+import { Connections } from "./device_connections.js";
+import { Recorder } from "./device_recorder.js";
 import { byId, element, setText } from "./dom.js";
 import * as format from "./format.js";
 import { Stream } from "./stream.js";
@@ -16,6 +20,10 @@ export class DeviceDetail {
   #api;
   #base;
   #commands;
+  #connections;
+  #recorder;
+  #mayChange = true;
+  #knowsRole = false; // asked once for each device that is shown
   #table;
   #streams = [];
   #onChange;
@@ -36,6 +44,8 @@ export class DeviceDetail {
     this.#base = base;
     this.#onChange = onChange;
     this.#commands = new Commands(api);
+    this.#connections = new Connections(api, () => this.refresh());
+    this.#recorder = new Recorder(api, base);
     this.#table = new PublicationTable(byId("device-rows"), () => this.#tableChanged());
     byId("device-rows").addEventListener("topic", (event) => onTopic(event.detail));
     byId("device-approve").addEventListener("click", () => this.#approve());
@@ -45,11 +55,13 @@ export class DeviceDetail {
   show(id) {
     if (id === this.id) return;
     this.id = id;
+    this.#knowsRole = false;
     for (const stream of this.#streams) stream.close();
     this.#streams = [];
     this.#table.reset();
     this.#refusal = "";
-    this.#commands.use(id);
+    for (const part of [this.#commands, this.#connections, this.#recorder]) part.use(id);
+    takeBack();
     this.#complain("");
     byId("device").hidden = id === null;
     if (id === null) return;
@@ -71,6 +83,7 @@ export class DeviceDetail {
     if (id === null || this.#isAsking) return;
     this.#isAsking = true;
     try {
+      if (!this.#knowsRole) await this.#askRole();
       const device = await this.#api.device(id);
       if (id === this.id) this.#update(device);
     } catch (error) {
@@ -79,6 +92,15 @@ export class DeviceDetail {
       this.#isAsking = false;
     }
     if (id !== this.id) this.refresh();
+  }
+
+  async #askRole() {
+    const { role, topics } = await this.#api.session();
+    this.#mayChange = role === "operator" && topics.length === 0;
+    this.#knowsRole = true;
+    byId("device").classList.toggle("read-only", !this.#mayChange);
+    const limit = topics.length > 0 ? ", limited to topics," : ",";
+    setText(byId("device-role"), this.#mayChange ? "" : `Your role, ${role}${limit} may look. To approve, command, close connections and record takes an operator.`);
   }
 
   /** Show a status that was just published. */
@@ -124,10 +146,12 @@ export class DeviceDetail {
   #update(device) {
     this.#complain("");
     this.setStatus(device.status);
+    this.#connections.update(device.connections);
+    if (this.#mayChange) this.#recorder.update(device);
     const number = device.connections.length;
     const facts = [
-      ["Last seen", device.last_seen === null ? "never" : moment(device.last_seen)],
-      ["First seen", device.first_seen === null ? "never" : moment(device.first_seen)],
+      ["Last seen", device.last_seen === null ? "never" : format.moment(device.last_seen)],
+      ["First seen", device.first_seen === null ? "never" : format.moment(device.first_seen)],
       ["Address", device.address || "none yet"],
       ["Messages", `${format.count(device.frames)}, ${format.bytes(device.payload_bytes)}`],
       ["Connections", `${number === 0 ? "none" : format.count(number)} now, ${format.count(device.attached)} in all`],
@@ -163,11 +187,4 @@ export class DeviceDetail {
     byId("device-problem").hidden = reason === "";
     setText(byId("device-problem"), reason);
   }
-}
-
-/** Local date and time, the date only if it is another day. */
-function moment(seconds) {
-  const at = new Date(seconds * 1000);
-  const day = at.toDateString() === new Date().toDateString() ? "" : `${format.isoTime(seconds).slice(0, 10)} `;
-  return day + format.clock(seconds).slice(0, 8);
 }

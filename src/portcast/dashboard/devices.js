@@ -82,6 +82,16 @@ export class Devices {
     this.#route();
   }
 
+  /** Somebody has logged in: what was refused may be allowed now. */
+  reopen() {
+    this.#stream?.close();
+    this.#stream = null;
+    this.#detail.show(null);
+    this.#end = "";
+    this.#isShown = false;
+    this.#route();
+  }
+
   /** Say how many devices there are, as the server just told. */
   showTotal(total) {
     setText(byId("device-total"), total > 0 ? format.shortCount(total) : "");

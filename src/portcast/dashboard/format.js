@@ -44,6 +44,13 @@ export function isoTime(seconds) {
   return Number.isNaN(at.getTime()) ? "" : at.toISOString();
 }
 
+/** Local "14:03:09", after the date "2026-01-31" if that is another day. */
+export function moment(seconds) {
+  const at = new Date(seconds * 1000);
+  const day = at.toDateString() === new Date().toDateString() ? "" : `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} `;
+  return day + clock(seconds).slice(0, 8);
+}
+
 /** The bytes behind base64 text; no bytes if it is not base64. */
 export function fromBase64(text) {
   try {
@@ -51,6 +58,11 @@ export function fromBase64(text) {
   } catch {
     return new Uint8Array();
   }
+}
+
+/** The bytes behind hexadecimal text, two digits each; what is no number is 0. */
+export function fromHex(text) {
+  return Uint8Array.from({ length: text.length >> 1 }, (_, at) => Number.parseInt(text.slice(2 * at, 2 * at + 2), 16));
 }
 
 const hexByte = Array.from({ length: 256 }, (_, value) => value.toString(16).padStart(2, "0"));

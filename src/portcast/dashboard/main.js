@@ -177,6 +177,7 @@ const login = new Login({
   onLogin: () => {
     subscribe();
     cards.refresh();
+    devices.reopen();
   },
 });
 connectThemeSwitch(byId("theme"));

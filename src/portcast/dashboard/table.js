@@ -1,15 +1,15 @@
-// The newest publications, newest on top.
+// The newest publications, newest on top; also frames of the flight recorder, which are read and headed otherwise.
 //
 // receive() costs almost nothing: it keeps the envelope. A flush makes rows of it, in an animation frame, at most
 // ROWS_PER_FLUSH of them and not before FLUSH_INTERVAL_MS have passed since the last: nobody reads faster, and the
-// page stays free for the reader's clicks. What waits beyond MAX_ROWS would be pushed out of the table before anyone
+// page stays free for the reader's clicks. What waits beyond the most rows would be pushed out of the table before anyone
 // saw it, so it is dropped and counted in a row of its own. A hidden tab gets no animation frames and so does
 // no work; pausing is the same by hand. Invariant: received = rows ever made + passed over + waiting.
 
 import { element, setText } from "./dom.js";
 import * as format from "./format.js";
 
-export const MAX_ROWS = 500;
+const MAX_ROWS = 500;
 /** 1250 rows a second at most. Chromium without a graphics card needs half of a core for these. */
 const ROWS_PER_FLUSH = 100;
 const FLUSH_INTERVAL_MS = 80;
@@ -35,9 +35,16 @@ function gapText({ missed = 1, exact = false }) {
   return `${exact ? "" : "at least "}${format.count(missed)} ${what} missed while disconnected`;
 }
 
+/**
+ * How entries become rows: `read` makes a record ({text, bytes, preview, isLong, isCut, size, badge, …}, see toRecord), and
+ * `heads` the first three cells.
+ */
+const PUBLICATIONS = { maxRows: MAX_ROWS, read: toRecord, heads: publicationHeads };
+
 export class PublicationTable {
   #body;
   #onChange;
+  #kind;
   #waiting = [];
   #passedOver = 0;
   #passedWhilePaused = 0;
@@ -55,10 +62,12 @@ export class PublicationTable {
   /**
    * @param {HTMLElement} body the tbody
    * @param {() => void} onChange after the rows or the counts changed, at most once per flush
+   * @param {{maxRows: number, read: Function, heads: Function}} kind what the rows show
    */
-  constructor(body, onChange) {
+  constructor(body, onChange, kind = PUBLICATIONS) {
     this.#body = body;
     this.#onChange = onChange;
+    this.#kind = kind;
     body.addEventListener("click", (event) => this.#clicked(event));
   }
 
@@ -80,7 +89,7 @@ export class PublicationTable {
     this.received += 1;
     this.#newestId = envelope.id ?? null;
     this.#waiting.push(envelope);
-    if (this.#waiting.length >= 2 * MAX_ROWS) this.#passOver();
+    if (this.#waiting.length >= 2 * this.#kind.maxRows) this.#passOver();
     this.#schedule();
   }
 
@@ -139,8 +148,8 @@ export class PublicationTable {
   }
 
   #passOver() {
-    // Down to the newest MAX_ROWS; done at twice that, so that the copying is spread over many messages.
-    const passed = this.#waiting.splice(0, this.#waiting.length - MAX_ROWS);
+    // Down to the newest that fit; done at twice that, so that the copying is spread over many messages.
+    const passed = this.#waiting.splice(0, this.#waiting.length - this.#kind.maxRows);
     const notes = passed.filter((entry) => entry instanceof Note);
     this.#passedOver += passed.length - notes.length;
     if (this.isPaused) this.#passedWhilePaused += passed.length - notes.length;
@@ -160,11 +169,11 @@ export class PublicationTable {
     this.#isScheduled = false;
     this.#flushedAt = performance.now();
     if (!this.isPaused) {
-      if (this.#waiting.length > MAX_ROWS) this.#passOver();
+      if (this.#waiting.length > this.#kind.maxRows) this.#passOver();
       const made = [];
       if (this.#passedOver > 0) made.push(this.#passedOverRow());
       for (const entry of this.#waiting.splice(0, ROWS_PER_FLUSH)) {
-        made.push(entry instanceof Note ? noteRow(entry.text) : this.#publicationRow(entry));
+        made.push(entry instanceof Note ? noteRow(entry.text) : this.#newRow(entry));
       }
       this.#body.prepend(...made.reverse());
       this.#trim();
@@ -174,7 +183,7 @@ export class PublicationTable {
   }
 
   #trim() {
-    while (this.#body.childElementCount > MAX_ROWS) {
+    while (this.#body.childElementCount > this.#kind.maxRows) {
       const oldest = this.#body.lastElementChild;
       if (this.#records.delete(oldest) && !oldest.hidden) this.matching -= 1;
       oldest.remove();
@@ -189,24 +198,17 @@ export class PublicationTable {
     return row;
   }
 
-  #publicationRow(envelope) {
-    const record = toRecord(envelope);
+  #newRow(entry) {
+    const record = this.#kind.read(entry);
     const data = element("td", { className: "data", attributes: { role: "cell" } });
-    if (record.bytes !== null) data.append(element("span", { className: "badge" }, "hex"));
+    if (record.badge) data.append(element("span", { className: "badge" }, record.badge));
     data.append(element("span", { className: "text" }, record.preview));
     if (record.isLong) {
       const label = record.size ? `Show all ${record.size}` : "Show all";
       data.append(element("button", { className: "more", attributes: { type: "button", "aria-expanded": "false", "aria-label": label } }));
     }
-    const topic = element("button", { className: "topic", attributes: { type: "button", title: "Show this topic only" } }, record.topic);
-    const row = element(
-      "tr",
-      { className: `t${this.#colour(record.topic)}`, attributes: { role: "row" } },
-      element("td", { className: "time", attributes: { role: "cell", title: format.isoTime(record.time) } }, record.clock),
-      element("td", { className: "topic-cell", attributes: { role: "cell" } }, topic),
-      element("td", { className: "offset", attributes: { role: "cell" } }, String(record.offset)),
-      data,
-    );
+    const className = record.className ?? `t${this.#colour(record.topic)}`;
+    const row = element("tr", { className, attributes: { role: "row" } }, ...this.#kind.heads(record), data);
     this.#records.set(row, record);
     this.#match(row, record);
     return row;
@@ -246,10 +248,26 @@ function noteRow(text) {
   return element("tr", { className: "note", attributes: { role: "row" } }, cell);
 }
 
+function publicationHeads(record) {
+  const topic = element("button", { className: "topic", attributes: { type: "button", title: "Show this topic only" } }, record.topic);
+  return [
+    timeCell(record.time),
+    element("td", { className: "topic-cell", attributes: { role: "cell" } }, topic),
+    element("td", { className: "offset", attributes: { role: "cell" } }, String(record.offset)),
+  ];
+}
+
+/** The cell that says when, in Unix seconds. */
+export function timeCell(seconds) {
+  const text = Number.isFinite(seconds) ? format.clock(seconds) : "";
+  return element("td", { className: "time", attributes: { role: "cell", title: format.isoTime(seconds) } }, text);
+}
+
 function toRecord(message) {
   const { topic = "", offset = 0, time = NaN } = message;
-  const record = { topic, offset, time, clock: Number.isFinite(time) ? format.clock(time) : "", bytes: null, text: "" };
+  const record = { topic, offset, time, bytes: null, text: "", badge: "" };
   if (typeof message.base64 === "string") {
+    record.badge = "hex";
     record.bytes = format.fromBase64(message.base64.slice(0, KEPT_CHARACTERS));
     const whole = Math.floor((message.base64.replace(/=+$/, "").length * 3) / 4);
     record.isLong = whole > MAYBE_LONG / 3;

@@ -8,6 +8,7 @@ route's, and a POST has none, so ``a/history`` is published to at ``/api/topics/
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -20,6 +21,7 @@ from portcast.errors import TopicError
 from portcast.publication import Position, Publication
 from portcast.runtime import Connection, Listener, Node, Subscriber
 from portcast.topics import validate_filter, validate_topic
+from portcast.types import DeviceId
 from portcast.web.body import read_body
 from portcast.web.http_access import HttpAccess
 from portcast.web.models import (
@@ -205,19 +207,22 @@ def add_connections(router: APIRouter, node: NodeOf, access: HttpAccess, version
         "/api/connections",
         tags=["connections"],
         responses=_REFUSED,
-        dependencies=[_only("listener", "after", "limit"), Depends(access.look)],
+        dependencies=[_only("listener", "device", "after", "limit"), Depends(access.look)],
     )
     async def connections(
         request: Request,
         listener: Annotated[str | None, Query(description="only those of the listener with this name")] = None,
+        device: Annotated[str | None, Query(description="only those of the device with this id")] = None,
         after: Annotated[str, Query(description="the last id of the page before")] = "",
         limit: _Limit = PAGE,
     ) -> ConnectionsBody:
         """List device connections by id."""
-        listener = query_of(request.scope).get("listener", listener)
+        query = query_of(request.scope)
+        listener, device = query.get("listener", listener), query.get("device", device)
         the = running()
         known = sorted(
-            (one for one in the.registry if one.id > after and listener in (None, one.listener)), key=lambda one: one.id
+            (one for one in _open(the, device) if one.id > after and listener in (None, one.listener)),
+            key=lambda one: one.id,
         )
         page = [_connection(the, one) for one in known[:limit]]
         return ConnectionsBody(connections=page, next=page[-1].id if len(known) > limit else None)
@@ -283,6 +288,15 @@ def _listener(one: Listener) -> ListenerBody:
         bytes_sent=seen.bytes_sent,
         errors=seen.errors,
     )
+
+
+def _open(node: Node, device: str | None) -> Iterable[Connection]:
+    """Return the connections of a device, or all."""
+    if device is None:
+        return node.registry
+    info = node.devices.roster.get(DeviceId(device))
+    found = map(node.registry.get, info.connections if info is not None else ())
+    return [one for one in found if one is not None]
 
 
 def _connection(node: Node, one: Connection) -> ConnectionBody:

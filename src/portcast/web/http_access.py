@@ -10,6 +10,7 @@ to replay, to read or list history    besides, it may read their history, as a s
 to publish                            it may publish
 to see devices, connections, …        its role says so (`Rights.may_look`)
 to command, approve, close            its role says so (`Rights.may_change`)
+to read what is recorded              the same, although it changes nothing
 ====================================  =================================================================================
 
 While nothing is configured, everybody whom `Rules.connect` lets in may do all of it; so may everybody behind a guard of
@@ -111,9 +112,22 @@ class HttpAccess:
         if not caller.rights.may_look:
             raise self._refusal(caller, "needs a key or token whose role is reader or operator, for all topics")
 
+    async def inspect(self, request: Request) -> None:
+        """Check that a client may see what is for operators alone; a dependency of routes that change nothing.
+
+        Browsers send no ``Origin`` with a GET of the page's own, so here a cookie may come without one. A foreign page
+        is shown no answer, and what says that it is one gets none.
+        """
+        if not is_allowed_origin(request.headers, self._allowed_origins):
+            raise HTTPException(403, "origin not allowed")
+        await self._may_change(request)
+
     async def change(self, request: Request) -> None:
         """Check that a client may command, approve and close, and that no foreign page asks; a dependency of routes."""
         self.check_origin(request)
+        await self._may_change(request)
+
+    async def _may_change(self, request: Request) -> None:
         caller = await self.caller(request)
         if not caller.rights.may_change:
             raise self._refusal(caller, "needs a key or token whose role is operator, for all topics")

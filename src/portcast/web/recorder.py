@@ -40,6 +40,7 @@ _Limit = Annotated[int, Query(ge=1, le=10 * PAGE, description="most entries retu
 class _Routes:
     def __init__(self, node: NodeOf, access: HttpAccess) -> None:
         self.node = or_unavailable(node)
+        self.read = Depends(access.inspect)
         self.allowed = Depends(access.change)
 
     def check(self, *, device: str | None = None, connection: str | None = None) -> FlightRecorder:
@@ -71,7 +72,7 @@ def _add_recorder(router: APIRouter, routes: _Routes) -> None:
         "/api/recorder",
         tags=["recorder"],
         responses=_UNAVAILABLE,
-        dependencies=[Depends(only_known("after", "limit")), routes.allowed],
+        dependencies=[Depends(only_known("after", "limit")), routes.read],
     )
     async def recorder(
         after: Annotated[str, Query(description="`next` of the page before")] = "", limit: _Limit = PAGE
@@ -133,7 +134,7 @@ def _add_rules(router: APIRouter, routes: _Routes) -> None:
 
 
 def _add_frames(router: APIRouter, routes: _Routes) -> None:
-    known = [Depends(only_known("after", "limit")), routes.allowed]
+    known = [Depends(only_known("after", "limit")), routes.read]
 
     @router.get("/api/recorder/frames", tags=["recorder"], responses=_UNAVAILABLE, dependencies=known)
     async def frames(after: _After = 0, limit: _Limit = PAGE) -> FramesBody:
