@@ -240,20 +240,14 @@ class _LifespanWatch:
             raise
 
 
-class _UvicornFilter(logging.Filter):
-    """Keeps uvicorn's errors out of the log: `serve` raises those of the start, and a forced stop is cancellations.
+def _is_wanted(server: DrainingServer, record: logging.LogRecord) -> bool:
+    """Return False for what of uvicorn's log is told elsewhere.
 
-    Never are faults of peers let through, which any number of strangers can cause: our events tell them, and are limited.
+    `serve` raises errors of the start; of a forced stop they are cancellations. Faults of peers, which any number of
+    strangers can cause, are events of ours, and limited.
     """
-
-    def __init__(self, server: DrainingServer) -> None:
-        super().__init__()
-        self._server = server
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.msg in PEERS_FAULTS:
-            return False
-        return record.levelno < logging.ERROR or (self._server.started and not self._server.is_forced)
+    is_error = record.levelno >= logging.ERROR and (not server.started or server.is_forced)
+    return not is_error and record.msg not in PEERS_FAULTS
 
 
 def server_config(app: AsgiApp, options: HttpOptions, entrance: HttpEntrance | None = None) -> uvicorn.Config:
@@ -328,7 +322,7 @@ def serve(
     ready = partial(on_ready, address) if on_ready else lambda: None
     server = DrainingServer(server_config(watch, options, entrance), gateway, drain_timeout_s, ready)
     server.entrance, server.reload = entrance, reload_all(tls, reload)
-    start_filter = _UvicornFilter(server)
+    start_filter = partial(_is_wanted, server)
     uvicorn_logger = logging.getLogger("uvicorn.error")
     uvicorn_logger.addFilter(start_filter)
     try:

@@ -118,7 +118,7 @@ class HttpAccess:
         Browsers send no ``Origin`` with a GET of the page's own, so here a cookie may come without one. A foreign page
         is shown no answer, and what says that it is one gets none.
         """
-        if not is_allowed_origin(request.headers, self._allowed_origins):
+        if not is_allowed_origin(request, self._allowed_origins):
             raise HTTPException(403, "origin not allowed")
         await self._may_change(request)
 
