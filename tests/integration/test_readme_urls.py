@@ -74,5 +74,7 @@ async def test_head_answers_as_get_does(path: str) -> None:
     async with serving(app_with(Gateway())) as served:
         asked, got = await served.http.head(path), await served.http.get(path)
         assert (asked.status_code, asked.content) == (200, b"")
-        for name in ("content-type", "content-length"):
-            assert asked.headers[name] == got.headers[name]
+        assert asked.headers["content-type"] == got.headers["content-type"]
+        lengths = [int(one.headers["content-length"]) for one in (asked, got)]
+        # The loop's lag in /health/ready has up to three digits more or less.
+        assert abs(lengths[0] - lengths[1]) <= (8 if path == "/health/ready" else 0)

@@ -316,6 +316,20 @@ class TestTls:
             await third
             second.close()
 
+    async def test_who_comes_after_the_end_is_sent_away(self, authority: Authority) -> None:
+        """One that was accepted just before must not outlive the listener, shaking hands."""
+        async with serving(recording(), tls=authority.options()) as it:
+            first = await it.connect()
+            await eventually(lambda: it.listener.statistics().accepted == 1)
+            entrance = it.listener._entrance
+            assert entrance is not None
+            entrance.close()
+            late = await it.connect()
+            for device in (first, late):
+                assert await device.receive_all() == b""
+            await eventually(lambda: it.is_empty)
+            assert it.events.of(ConnectionRefused) == []
+
     async def test_an_answer_to_a_device_that_has_ended_its_side(self, authority: Authority) -> None:
         """As without TLS: its last frames are handled and answered (row 11)."""
 

@@ -67,6 +67,7 @@ class Entrance:
         self.left = left
         self.trusted = Peers(options.proxy) if options is not None and options.proxy else None
         self.proxy_timeout_s = options.proxy_timeout_s if options is not None else 0.0
+        self.is_closed = False
         self._most = most
         self._strangers: dict[Arrival, None] = {}
         """The oldest first."""
@@ -93,7 +94,8 @@ class Entrance:
         self._strangers.pop(arrival, None)
 
     def close(self) -> None:
-        """Send all strangers away, without a word: it is not their fault."""
+        """Send all strangers away, also who comes later, without a word: it is not their fault."""
+        self.is_closed = True
         for arrival in list(self._strangers):
             arrival.abort()
 
@@ -149,6 +151,9 @@ class Arrival(asyncio.Protocol):
         if self._address is None:
             self._address = transport.get_extra_info("peername") or "unix"
             self.peer = peer_name(self._address)
+        if entrance.is_closed:  # accepted just before
+            self.abort()
+            return
         entrance.add(self)
         if entrance.trusted is None:
             self._begin_tls(b"")
