@@ -135,6 +135,18 @@ def steps(kind: Format) -> st.SearchStrategy[list[tuple[str, Any]]]:
     )
 
 
+class Remembering(dict[str, Any]):
+    """The channels that a client has, and those that it had."""
+
+    def __init__(self, has: dict[str, Any], had: set[str]) -> None:
+        super().__init__(has)
+        self.ever = {*has, *had}
+
+    def __setitem__(self, channel: str, subscription: Any) -> None:
+        self.ever.add(channel)
+        super().__setitem__(channel, subscription)
+
+
 class Watched:
     """A client, and what must be true of all that it is sent."""
 
@@ -142,17 +154,23 @@ class Watched:
         self.client = client
         self.read = 0
         self.pings = 0
-        self.had: set[str] = set()
-        """Channels at the last look: what was published then may come before the answer to `unsubscribe`."""
+        self.seen = client.it.channels._seen = Remembering({}, set())
 
     def look(self) -> None:
-        """Read what came: whole frames, documented codes, pushes only of channels that it has or had."""
+        """Read what came: whole frames, documented codes, pushes only of channels that it has, or has just had.
+
+        What was published before it unsubscribed comes before the answer, which says that no more will.
+        """
+        channels = self.client.it.channels
+        if channels._seen is not self.seen:  # it was made anew
+            self.seen = channels._seen = Remembering(channels._seen, self.seen.ever)
         out = self.client.sink.out[self.read :]
         self.read += len(out)
         for frame in out:
             for reply in self._replies(frame):
                 self._one(reply)
-        self.had = set(self.client.it.channels._seen)
+        if not self.client.it._queue:
+            self.seen.ever = set(self.seen)
         code, reason = self.client.sink.closed[-1] if self.client.sink.closed else (0, "")
         assert len(self.client.sink.closed) <= 1
         assert not code or code == CLOSE_TOO_BIG or Disconnect(code, reason) in DOCUMENTED
@@ -173,7 +191,7 @@ class Watched:
             error = reply["error"]
             assert ReplyError(error["code"], error["message"], error.get("temporary", False)) in DOCUMENTED
         elif body == "push" and "pub" in reply["push"]:
-            assert reply["push"]["channel"] in {*self.client.it.channels._seen, *self.had} or self.client.code
+            assert reply["push"]["channel"] in self.seen.ever or self.client.code
 
 
 async def fuzz(kind: Format, todo: list[tuple[str, Any]], *, is_connected: bool) -> None:
