@@ -63,10 +63,11 @@ async def behind(app: FastAPI | None = None, **limits: Any) -> AsyncIterator[Beh
     options = HttpOptions(**limits)
     events: list[Event] = []
     entrance = HttpEntrance(options, None, events.append)
-    protocol = http_protocol(HttpDeadlines(10, 10, 1000))
+    deadlines = HttpDeadlines(10, 10, 1000)
+    protocol = http_protocol(deadlines)
     async with serving(
         app or app_with(Gateway(http=options, on_event=events.append)),
-        http=cast("Any", entrance.around(protocol)),
+        http=cast("Any", entrance.around(protocol, deadlines)),
         ws=WebSocketProtocol,
         proxy_headers=bool(options.forwarded_from),
         forwarded_allow_ips=list(options.forwarded_from),
@@ -88,6 +89,50 @@ async def test_the_newest_is_shed() -> None:
         await until(lambda: server.entrance.admission.connections == 1, "two to leave")
         assert await server.answers()
         await first.ping()
+
+
+async def test_silent_ones_do_not_keep_others_out() -> None:
+    """Who has sent no request makes room for who is new, the oldest first; subscribers stay."""
+    async with behind(max_connections=4, max_subscribers=2) as server, server.served.websocket() as subscriber:
+        admission = server.entrance.admission
+        silent = []
+        for sent in (b"", b"GET / HT", b"POST /api/topics/t HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\nx"):
+            silent.append(await asyncio.open_connection("127.0.0.1", server.served.port))
+            silent[-1][1].write(sent)
+            await until(lambda: admission.connections == 1 + len(silent), "one more")
+        assert await server.answers()
+        assert server.refused == ["crowded"]
+        with anyio.fail_after(5):
+            assert await silent[0][0].read() == b""
+        assert not silent[1][0].at_eof()
+        await subscriber.ping()
+        for _, writer in silent:
+            writer.close()
+
+
+async def test_an_idle_one_goes_before_one_that_waits() -> None:
+    """It has its answer, and comes again; and the place counts once."""
+    async with behind(max_connections=2) as server:
+        assert (await server.served.http.get("/health/live")).status_code == 200
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.served.port)
+        await until(lambda: server.entrance.admission.connections == 2, "the silent one")
+        assert await server.answers()
+        assert server.refused == ["crowded"]
+        await until(lambda: server.entrance.admission.connections == 1, "the idle one, and the one that was answered")
+        writer.write(b"GET /health/live HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 200")
+        writer.close()
+
+
+async def test_who_may_not_come_in_pushes_out_nobody() -> None:
+    """Otherwise a network that is denied could empty the waiting line."""
+    async with behind(max_connections=1, max_per_address=1) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.served.port)
+        await until(lambda: server.entrance.admission.connections == 1, "the silent one")
+        assert not await server.answers()
+        assert server.refused == ["max_per_address"]
+        assert not reader.at_eof()
+        writer.close()
 
 
 async def test_what_is_no_request_is_told_by_whom_and_not_in_its_words() -> None:

@@ -201,6 +201,24 @@ def test_strangers_have_a_deadline_and_delay_nobody(authority: Authority) -> Non
     assert all(one.peer.startswith("127.0.0.1:") for one in refusals)
 
 
+def test_whoever_shakes_no_hands_keeps_nobody_out(authority: Authority) -> None:
+    """Strangers and those that came through without a request make room, the larger crowd first."""
+
+    def work(client: Client) -> None:
+        silent = [socket.create_connection(("127.0.0.1", client.port), timeout=10) for _ in range(3)]
+        assert b"https" in client.get()
+        assert silent[0].recv(1) == b""
+        shaken = [client.connect() for _ in range(4)]
+        assert [silent[1].recv(1), shaken[0].recv(1)] == [b"", b""]
+        assert b"https" in client.get()
+        for one in [*silent, *shaken]:
+            one.close()
+
+    events = running(authority, work, http=HttpOptions(max_connections=3))
+    # The last silent one leaves by itself.
+    assert sorted({one.reason for one in events.of(ConnectionRefused)}) == ["crowded", "gone"]
+
+
 def test_clients_may_have_to_show_a_certificate(authority: Authority) -> None:
     def work(client: Client) -> None:
         certificate = authority.issue("client", "me@mail.example")

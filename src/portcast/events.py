@@ -97,7 +97,7 @@ RefusalReason = Literal[
     "tls_timeout",  # the handshake took too long
     "client_certificate",  # none, of an unknown authority, or expired
     "gone",  # the peer left before it was a connection
-    "crowded",  # too many at once had come as far; the oldest is given up
+    "crowded",  # too many at once had come as far; the oldest is given up, or its place was needed
     "denied",  # its network is denied, or others are allowed
     "http_malformed",  # what came to the HTTP side is no request, be it the first or a later one of its connection
     "max_connections",  # the HTTP side has as many as it may

@@ -1,9 +1,9 @@
 """Who may come in to HTTP, before uvicorn's protocol: limits by address and in all, then TLS where it is spoken.
 
 A browser keeps a connection, and each one costs a descriptor of the process. Without a limit of its own HTTP could
-take those that devices need, so it has what devices can never use (`portcast.runtime.limits.http_connections`), and
-whoever comes above that is reset: who is there already, stays. Upgrades count: a WebSocket is the connection by which
-its request came.
+take those that devices need, so it has what devices can never use (`portcast.runtime.limits.http_connections`). Whoever
+comes above that takes the place of one that has no request under way; if there is none, the newest is reset, and who is
+there already, stays. Upgrades count: a WebSocket is the connection by which its request came.
 
 All of it is judged by the address of the socket. A proxy in ``forwarded_from`` speaks for others: of it only the count
 in all is taken, and those for whom it speaks are judged by request (`portcast.web.networks`,
@@ -24,6 +24,7 @@ from portcast.runtime.admission import Admission, Networks
 from portcast.runtime.entrance import Arrival, Entrance
 from portcast.runtime.limits import http_connections, most_pending, raise_descriptor_limit
 from portcast.runtime.peers import host_of
+from portcast.web.http_deadlines import HttpDeadlines
 
 
 class Counted(Protocol):
@@ -31,6 +32,7 @@ class Counted(Protocol):
 
     on_lost: Callable[[], object] | None
     on_malformed: Callable[[], object] | None
+    on_shed: Callable[[str], object] | None
 
 
 class HttpEntrance:
@@ -53,11 +55,21 @@ class HttpEntrance:
             max_per_address=options.max_per_address,
             connect_rate=options.connect_rate,
             proxies=options.forwarded_from,
+            make_room=self._make_room,
         )
         self._entrance: Entrance | None = None
+        self._deadlines: HttpDeadlines | None = None
 
-    def around(self, protocol: Callable[..., asyncio.Protocol]) -> Callable[..., asyncio.Protocol]:
-        """Return a factory like ``protocol`` with all this before it, for ``uvicorn.Config(http=…)``."""
+    def around(
+        self, protocol: Callable[..., asyncio.Protocol], deadlines: HttpDeadlines
+    ) -> Callable[..., asyncio.Protocol]:
+        """Return a factory like ``protocol`` with all this before it, for ``uvicorn.Config(http=…)``.
+
+        Args:
+            protocol: as `portcast.web.http_deadlines.http_protocol` makes it.
+            deadlines: those of ``protocol``, which know who waits.
+        """
+        self._deadlines = deadlines
 
         def make(**arguments: Any) -> asyncio.Protocol:
             if self._entrance is None:
@@ -74,6 +86,7 @@ class HttpEntrance:
             counted.on_lost = partial(self.admission.left, host_of(arrival.peer))
             # Without a word of h11's about it, which holds what the peer sent: a header, maybe with a key.
             counted.on_malformed = partial(self._emit, ConnectionRefused(OWNER, arrival.peer, "http_malformed", ""))
+            counted.on_shed = partial(self._tell_crowded, arrival.peer)
             return entered
 
         return Entrance(
@@ -86,6 +99,18 @@ class HttpEntrance:
             left=lambda _: None,
             admission=self.admission,
         )
+
+    def _tell_crowded(self, peer: str, detail: str) -> None:
+        self._emit(ConnectionRefused(OWNER, peer, "crowded", detail))
+
+    def _make_room(self) -> bool:
+        entrance, deadlines = self._entrance, self._deadlines
+        assert entrance is not None
+        assert deadlines is not None
+        # Those that shake hands wait, too. A crowd is the larger of the two; the newcomer is a stranger itself.
+        if len(entrance) - 1 > len(deadlines.pending):
+            return entrance.make_room()
+        return deadlines.make_room() or entrance.make_room()
 
     def watch(self) -> None:
         """Read renewed certificates from now on, on the running loop."""

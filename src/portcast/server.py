@@ -253,11 +253,12 @@ def _is_wanted(server: DrainingServer, record: logging.LogRecord) -> bool:
 def server_config(app: AsgiApp, options: HttpOptions, entrance: HttpEntrance | None = None) -> uvicorn.Config:
     """Return uvicorn's configuration for our way of serving ``app``."""
     most = most_pending(raise_descriptor_limit())
-    protocol = http_protocol(HttpDeadlines(options.request_timeout_s, options.write_timeout_s, most))
+    deadlines = HttpDeadlines(options.request_timeout_s, options.write_timeout_s, most)
+    protocol = http_protocol(deadlines)
     return uvicorn.Config(
         app,
         # The one HTTP and the one WebSocket implementation that we test with. It asks for a class and calls it.
-        http=cast("type[asyncio.Protocol]", entrance.around(protocol)) if entrance is not None else protocol,
+        http=cast("type[asyncio.Protocol]", entrance.around(protocol, deadlines)) if entrance is not None else protocol,
         ws=WebSocketProtocol,
         loop="auto",  # uvloop where it is installed
         lifespan="on",

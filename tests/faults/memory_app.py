@@ -64,4 +64,5 @@ if __name__ == "__main__":
     if int(sys.argv[3]):
         resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[3]),) * 2)
     configure_logging(LogOptions())
-    sys.exit(server.serve(app, gateway, http=Address("tcp", "127.0.0.1", 0), drain_timeout_s=2.0, on_ready=ready))
+    http = Address("tcp", "127.0.0.1", 0)
+    sys.exit(server.serve(app, gateway, http=http, emit=gateway.emit, drain_timeout_s=2.0, on_ready=ready))

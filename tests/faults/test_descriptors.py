@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import resource
+import socket
 import sys
-from contextlib import ExitStack
+import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from gateway_serving import wait_until
 from portcast.runtime.limits import connection_budget, http_connections, subscriber_budget
 from raw_clients import WebSocket, connected
 
-FEW, CROWD = 128, 60
+FEW, CROWD, SILENT = 128, 60, 500
 
 
 @pytest.mark.row(30)
@@ -54,6 +56,32 @@ def test_serves_within_its_budget(tmp_path: Path) -> None:
     assert "Traceback" not in written
     assert written.count(" listener paused ") == written.count(" listener resumed ") == 1
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > FEW, "of that process only"
+
+
+@pytest.mark.row(30)
+def test_silent_ones_do_not_keep_others_out_of_http(tmp_path: Path) -> None:
+    """With 57 subscribers of 64 places and 500 that are silent or send half a head, each newcomer is served at once."""
+    most = subscriber_budget(http_connections(FEW))
+    with server(0, "-", tmp_path / "log.txt", descriptors=FEW) as it, ExitStack() as crowd:
+        subscribers = [crowd.enter_context(WebSocket(it.http, "/ws/bulk")) for _ in range(most)]
+        took = []
+        for number in range(SILENT):
+            silent = crowd.enter_context(socket.create_connection(("127.0.0.1", it.http), timeout=10))
+            with suppress(ConnectionError):
+                silent.sendall(b"GET / HTTP/1.1\r\n" if number % 2 else b"")
+            if number % 50 == 49:
+                begun = time.monotonic()
+                assert it.ask("/health/ready")[0] == 200
+                took.append(time.monotonic() - begun)
+        assert min(took) < 0.1, took
+        assert max(took) < 1, took
+        with connected(it.bulk) as device:
+            device.sendall(b"still here\n")
+            assert {one.read() for one in subscribers} == {"still here"}
+    written = it.log.read_text()
+    assert "Traceback" not in written
+    assert "Too many open files" not in written
+    assert " reason=crowded " in written
 
 
 @pytest.mark.row(30)

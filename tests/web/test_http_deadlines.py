@@ -123,6 +123,66 @@ async def test_at_the_cap_the_oldest_goes() -> None:
         await until(lambda: len(watch.pending) == 0, "their end")
 
 
+async def test_room_is_made_by_who_has_no_request_under_way() -> None:
+    """An idle one first, then the oldest that is pending; nobody who has been heard."""
+    watch = HttpDeadlines(LONG_S, LONG_S, 10)
+    async with watched(watch) as served, served.websocket() as client:
+        assert not watch.make_room()
+        pending, one = await _open(served, b"GET")
+        await until(lambda: len(watch.pending) == 1, "half a head")
+        idle, other = await _open(served, REQUEST)
+        assert b" 200 " in await _answer(idle)
+        await until(lambda: len(watch.idle) == 1, "the kept one")
+        for gone in (idle, pending):
+            assert watch.make_room()
+            with anyio.fail_after(5):
+                assert await gone.read() == b""
+        assert not watch.make_room()
+        assert len(watch.pending) == len(watch.idle) == 0
+        await client.ping()
+        one.close()
+        other.close()
+
+
+async def test_one_that_is_still_taking_its_response_is_not_cut_off() -> None:
+    """Its request is answered, and it is not idle until the answer is out; for that there is another deadline."""
+    watch = HttpDeadlines(LONG_S, LONG_S, 10)
+
+    async def large(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"400000")]})
+        await send({"type": "http.response.body", "body": b"x" * 400_000})
+
+    async with serving(large, http=http_protocol(watch), lifespan="off", is_limited=True) as served:
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.setblocking(False)
+            with suppress(BlockingIOError):
+                client.connect(("127.0.0.1", served.port))
+            loop = asyncio.get_running_loop()
+            await loop.sock_sendall(client, b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+            await until(lambda: len(watch.idle) == 1, "the end of the response")
+            assert not watch.make_room()
+            taken = 0
+            with anyio.fail_after(5):
+                while taken < 400_000:
+                    taken += len(await loop.sock_recv(client, 65_536))
+
+
+async def test_a_kept_connection_is_not_idle_while_it_asks() -> None:
+    """From the first byte of a request to the end of its response, also when two come at once."""
+    watch = HttpDeadlines(LONG_S, LONG_S, 10)
+    async with watched(watch) as served:
+        reader, writer = await _open(served, REQUEST + REQUEST)
+        for _ in range(2):
+            assert b" 200 " in await _answer(reader)
+        await until(lambda: len(watch.idle) == 1, "it to be idle")
+        writer.write(REQUEST[:5])
+        await until(lambda: len(watch.pending) == 1, "the next")
+        assert len(watch.idle) == 0
+        writer.close()
+        await until(lambda: len(watch.pending) == 0, "its end")
+
+
 async def test_no_deadline() -> None:
     """0 turns the deadline off, not the cap."""
     watch = HttpDeadlines(0, 0, 1)

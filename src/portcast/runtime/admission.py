@@ -10,7 +10,7 @@ take a new address in it for each connection.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ipaddress import IPv6Address
 
 from portcast.address import Ip, parse_networks, real_address
@@ -60,22 +60,26 @@ class Admission:
         connect_rate: float = 0.0,
         max_connections: int = 0,
         proxies: Sequence[str] = (),
+        make_room: Callable[[], bool] = lambda: False,
     ) -> None:
         """Begin with nobody connected.
 
         Args:
             networks: who may connect at all.
-            max_connections: connections at a time; 0 for no limit. One more is refused: who is there already, stays.
+            max_connections: connections at a time; 0 for no limit. One more is refused unless there is room for it.
             max_per_address: connections of one address at a time; 0 for no limit.
             connect_rate: connections per second of one address; as many, but at least one, may come at once; 0 for no
                 limit.
             proxies: networks whose addresses speak for others: they count in all only.
+            make_room: asked for room for one that would be refused only because there are too many in all; it tells
+                `left` of another before it returns True. By default nobody goes.
         """
         self._networks = networks
         self._proxies = parse_networks(proxies, "proxies")
         self._most_in_all = max_connections
         self._most = max_per_address
         self._rate = BucketTable(connect_rate, MOST_ADDRESSES) if connect_rate else None
+        self._make_room = make_room
         self._connected: Counter[str] = Counter()
         self.connections = 0
         """Those that count now."""
@@ -91,10 +95,14 @@ class Admission:
             host: its real address; ``unix`` and whatever else is no IP address is never refused.
             now: monotonic seconds.
         """
-        reason = "max_connections" if 0 < self._most_in_all <= self.connections else self._refusal(host, now)
-        if reason is None:
-            self.connections += 1
-        return reason
+        reason = self._refusal(host, now)
+        if reason is not None:
+            return reason
+        self.connections += 1
+        if 0 < self._most_in_all < self.connections and not self._make_room():
+            self.left(host)
+            return "max_connections"
+        return None
 
     def would_refuse(self, host: str) -> RefusalReason | None:
         """Return why a peer could not connect now, as far as it is a matter of how many there are; take no place."""

@@ -89,6 +89,15 @@ class Entrance:
             next(iter(self._strangers)).refuse("crowded", f"{self._most} others had come as far")
         self._strangers[arrival] = None
 
+    def make_room(self) -> bool:
+        """End the stranger that has had a place for longest; return False if none has."""
+        for one in self._strangers:
+            if one.has_place:
+                one.give_place_back()
+                one.refuse("crowded", "its place went to a newcomer, its handshake was not done")
+                return True
+        return False
+
     def remove(self, arrival: Arrival) -> None:
         """Forget a stranger."""
         self._strangers.pop(arrival, None)
@@ -105,6 +114,7 @@ class Arrival(asyncio.Protocol):
 
     Attributes:
         peer: who is there, as far as it is known.
+        has_place: True while it counts in the entrance's admission, and will tell of its end there.
         is_made: True once it has a transport, which then tells of its end.
         proxy: what the proxy said; None before, and without one.
         tls: what the handshake has brought; None before, and without one.
@@ -114,11 +124,11 @@ class Arrival(asyncio.Protocol):
     __slots__ = (
         "_address",
         "_entrance",
-        "_has_place",
         "_is_silent",
         "_parser",
         "_reason",
         "_timer",
+        "has_place",
         "is_made",
         "peer",
         "proxy",
@@ -139,7 +149,7 @@ class Arrival(asyncio.Protocol):
         self._timer: Timer | None = None
         self._reason: RefusalReason | None = None
         self._is_silent = False
-        self._has_place = False
+        self.has_place = False
 
     # What the transport tells, until the next step has it
 
@@ -190,9 +200,14 @@ class Arrival(asyncio.Protocol):
             self.refuse("gone", "it left before its PROXY header was complete")
         self._stop_timer()
         self._entrance.remove(self)
-        if self._has_place and self._entrance.admission is not None:
-            self._entrance.admission.left(host_of(self.peer))
+        self.give_place_back()
         self._entrance.left(self._reason)
+
+    def give_place_back(self) -> None:
+        """Count no more in the admission; does nothing the second time."""
+        if self._entrance.admission is not None and self.has_place:
+            self.has_place = False
+            self._entrance.admission.left(host_of(self.peer))
 
     # Steps
 
@@ -211,7 +226,7 @@ class Arrival(asyncio.Protocol):
             if reason is not None:
                 self.refuse(reason, "")
                 return
-            self._has_place = True
+            self.has_place = True
         if entrance.certificates is None:
             self._enter(raw, rest)
             return

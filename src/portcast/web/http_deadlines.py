@@ -4,26 +4,30 @@ A client that sends half a request and then nothing keeps its socket for ever, a
 response; so many of them that no descriptor is left lock everybody out, health checks too.
 
 * A connection is *pending* from its opening, and on a kept connection from the first bytes of its next request, until
-  h11 has the whole request, body included. After its deadline it is answered 408 and closed; when there are too many,
-  the oldest goes. A body is read at once by our routes, and has at most ``max_message_bytes``.
+  h11 has the whole request, body included. After its deadline it is answered 408 and closed. A body is read at once by
+  our routes, and has at most ``max_message_bytes``.
 * A connection is *owing* while its transport takes no more (`pause_writing`), and from the end of a response of which
   something has not left the process yet. After its deadline it is aborted: `close` would wait for a peer that may
   never read.
+* A connection is *idle* from the end of a response to the first bytes of the next request. Its deadline is uvicorn's
+  own (``timeout_keep_alive``, 5 s).
+
+Whoever has no request under way costs others a place and loses nothing by coming again. So where HTTP is full, one of
+them goes for whoever is new, an idle one before one that is pending, the oldest first; likewise where too many are
+pending. An honest client sends its request at once, and is past being pending before it is the oldest.
 
 Either kind lies in the order in which it began, so the oldest is always the first: one timer of the loop looks at it,
 however many there are.
 
 Of uvicorn's protocol this uses ``conn`` (the h11 connection), ``cycle``, ``transport``,
-``connections`` and ``loop``. An idle kept
-connection is uvicorn's own (``timeout_keep_alive``, 5 s), and so is the size of a head
-(``h11_max_incomplete_event_size``).
+``connections`` and ``loop``. The size of a head is uvicorn's own (``h11_max_incomplete_event_size``).
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import cast
+from typing import ClassVar, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -41,28 +45,28 @@ TIMEOUT_ANSWER = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnecti
 class _Line:
     """Connections in the order in which they came, each for the same time."""
 
-    def __init__(self, timeout_s: float, expire: Callable[[H11Protocol], None]) -> None:
+    def __init__(self, timeout_s: float, expire: Callable[[HttpProtocol], None]) -> None:
         self._timeout_s = timeout_s
         self._expire = expire
-        self._since: dict[H11Protocol, float] = {}
+        self._since: dict[HttpProtocol, float] = {}
         """By the loop's clock; oldest first."""
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return len(self._since)
 
-    def __contains__(self, protocol: H11Protocol) -> bool:
+    def __contains__(self, protocol: HttpProtocol) -> bool:
         return protocol in self._since
 
-    def join(self, protocol: H11Protocol) -> None:
+    def join(self, protocol: HttpProtocol) -> None:
         self._since[protocol] = protocol.loop.time()
         if self._timeout_s and self._timer is None:
             self._timer = protocol.loop.call_later(self._timeout_s, self._look, protocol.loop)
 
-    def leave(self, protocol: H11Protocol) -> None:
+    def leave(self, protocol: HttpProtocol) -> None:
         self._since.pop(protocol, None)
 
-    def pop(self) -> H11Protocol:
+    def pop(self) -> HttpProtocol:
         oldest = next(iter(self._since))
         del self._since[oldest]
         return oldest
@@ -94,27 +98,41 @@ class HttpDeadlines:
         self._most = most
         self.pending = _Line(request_s, _refuse)
         self.owing = _Line(write_s, _abort)
+        self.idle = _Line(0, _abort)
 
-    def awaits_request(self, protocol: H11Protocol) -> None:
+    def awaits_request(self, protocol: HttpProtocol) -> None:
         """A request is under way on this connection; does nothing if that is known."""
         if protocol in self.pending:
             return
         if len(self.pending) >= self._most:
-            _refuse(self.pending.pop())
+            self.pending.pop().shed(f"{self._most} others waited for a request")
         self.pending.join(protocol)
 
-    def has_written(self, protocol: H11Protocol) -> None:
+    def make_room(self) -> bool:
+        """End the connection that has waited longest without a request under way; return False if there is none."""
+        while len(self.idle):
+            one = self.idle.pop()
+            # The end of a response may be on its way still, for which there is a deadline.
+            if not _unwritten(one):
+                one.shed("its place went to a newcomer, it was idle")
+                return True
+        if not len(self.pending):
+            return False
+        self.pending.pop().shed("its place went to a newcomer, it had sent no whole request")
+        return True
+
+    def has_written(self, protocol: HttpProtocol) -> None:
         """A response is complete: what is left of it has its time from now on."""
         self.owing.leave(protocol)
         if _unwritten(protocol):
             self.owing.join(protocol)
 
 
-def _unwritten(protocol: H11Protocol) -> int:
+def _unwritten(protocol: HttpProtocol) -> int:
     return cast("asyncio.WriteTransport", protocol.transport).get_write_buffer_size()
 
 
-def _refuse(protocol: H11Protocol) -> None:
+def _refuse(protocol: HttpProtocol) -> None:
     if protocol.transport.is_closing():
         return
     conn, cycle = protocol.conn, protocol.cycle
@@ -124,65 +142,94 @@ def _refuse(protocol: H11Protocol) -> None:
     protocol.transport.close()
 
 
-def _abort(protocol: H11Protocol) -> None:
+def _abort(protocol: HttpProtocol) -> None:
     if _unwritten(protocol):
         protocol.transport.abort()
 
 
-def http_protocol(deadlines: HttpDeadlines) -> type[asyncio.Protocol]:
-    """Return uvicorn's h11 protocol class with the deadlines around it, for ``uvicorn.Config(http=…)``."""
+class HttpProtocol(H11Protocol):
+    """uvicorn's h11 protocol with the deadlines around it."""
 
-    class HttpProtocol(H11Protocol):
-        on_lost: Callable[[], object] | None = None
-        """Called once the connection is gone, also if it has become a WebSocket meanwhile."""
-        on_malformed: Callable[[], object] | None = None
-        """Called once for what is no request; the connection ends."""
+    deadlines: ClassVar[HttpDeadlines]
+    on_lost: Callable[[], object] | None = None
+    """Called once the connection is gone, also if it has become a WebSocket meanwhile."""
+    on_shed: Callable[[str], object] | None = None
+    """Called with the details when it is ended for another."""
+    on_malformed: Callable[[], object] | None = None
+    """Called once for what is no request; the connection ends."""
 
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            super().connection_made(cast("asyncio.Transport", transport))
-            deadlines.awaits_request(self)
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to wait for a request."""
+        super().connection_made(cast("asyncio.Transport", transport))
+        self.deadlines.awaits_request(self)
 
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            # uvicorn has handed a WebSocket to another protocol by now, and struck this one off.
-            if self.conn.their_state in (h11.IDLE, h11.SEND_BODY) and self in self.connections:
-                deadlines.awaits_request(self)
-            else:
-                deadlines.pending.leave(self)
+    def data_received(self, data: bytes) -> None:
+        """Take a piece of a request, or of several."""
+        self.deadlines.idle.leave(self)
+        super().data_received(data)
+        # uvicorn has handed a WebSocket to another protocol by now, and struck this one off.
+        if self.conn.their_state in (h11.IDLE, h11.SEND_BODY) and self in self.connections:
+            self.deadlines.awaits_request(self)
+        else:
+            self.deadlines.pending.leave(self)
 
-        def send_400_response(self, msg: str) -> None:
-            if self.on_malformed is not None:
-                self.on_malformed()
-            if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-                super().send_400_response(msg)
-            else:
-                # A body may turn out to be none after its response began; a second one cannot follow, and uvicorn
-                # would raise, with a traceback in the log for each such peer.
-                self.transport.close()
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no request, and end the connection."""
+        if self.on_malformed is not None:
+            self.on_malformed()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            # A body may turn out to be none after its response began; a second one cannot follow, and uvicorn
+            # would raise, with a traceback in the log for each such peer.
+            self.transport.close()
 
-        def connection_lost(self, exc: Exception | None) -> None:
-            deadlines.pending.leave(self)
-            deadlines.owing.leave(self)
-            super().connection_lost(exc)
-            if self.on_lost is not None:
-                self.on_lost()
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Take the end of the socket."""
+        self.deadlines.pending.leave(self)
+        self.deadlines.owing.leave(self)
+        self.deadlines.idle.leave(self)
+        super().connection_lost(exc)
+        self._give_place_back()
 
-        def handle_websocket_upgrade(self, event: h11.Request) -> None:
-            super().handle_websocket_upgrade(event)
-            following = self.transport.get_protocol()
-            if isinstance(following, PacedProtocol):
-                following.on_lost = self.on_lost
+    def shed(self, detail: str) -> None:
+        """End it now, tell of it, and give its place back."""
+        if self.on_shed is not None:
+            self.on_shed(detail)
+        # Not when it is lost, which is a turn of the loop later: whoever is new needs the place now.
+        self._give_place_back()
+        self.transport.abort()
 
-        def pause_writing(self) -> None:
-            super().pause_writing()
-            deadlines.owing.join(self)
+    def _give_place_back(self) -> None:
+        on_lost, self.on_lost = self.on_lost, None
+        if on_lost is not None:
+            on_lost()
 
-        def resume_writing(self) -> None:
-            deadlines.owing.leave(self)
-            super().resume_writing()
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """Hand the connection, and its place, to the WebSocket protocol."""
+        super().handle_websocket_upgrade(event)
+        following = self.transport.get_protocol()
+        if isinstance(following, PacedProtocol):
+            following.on_lost = self.on_lost
 
-        def on_response_complete(self) -> None:
-            deadlines.has_written(self)
-            super().on_response_complete()
+    def pause_writing(self) -> None:
+        """Begin to wait for the client to take what was written."""
+        super().pause_writing()
+        self.deadlines.owing.join(self)
 
-    return HttpProtocol
+    def resume_writing(self) -> None:
+        """Wait for it no more."""
+        self.deadlines.owing.leave(self)
+        super().resume_writing()
+
+    def on_response_complete(self) -> None:
+        """Note that a response is complete, and what the connection does now."""
+        self.deadlines.has_written(self)
+        super().on_response_complete()
+        if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
+            self.deadlines.idle.join(self)
+
+
+def http_protocol(deadlines: HttpDeadlines) -> type[HttpProtocol]:
+    """Return a class of such protocols that share these deadlines, for ``uvicorn.Config(http=…)``."""
+    return type("HttpProtocol", (HttpProtocol,), {"deadlines": deadlines})
