@@ -8,12 +8,13 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import anyio
+import h11
 import pytest
 
 from asgi_fakes import until
 from gateway_serving import Served, app_with, serving
 from portcast import Gateway
-from portcast.web.http_deadlines import PEERS_FAULTS, HttpDeadlines, http_protocol
+from portcast.web.http_deadlines import PEERS_FAULTS, HttpDeadlines, StrictConnection, http_protocol
 
 pytestmark = pytest.mark.anyio
 
@@ -295,3 +296,73 @@ async def test_what_is_no_request_ends_its_connection_without_a_traceback(
         writer.close()
     assert not [one for one in caplog.records if one.levelno >= logging.ERROR]
     assert {one.msg for one in caplog.records if one.name == "uvicorn.error"} & PEERS_FAULTS
+
+
+# Heads
+
+
+def _head(size: int) -> bytes:
+    begin, end = b"GET /health/live HTTP/1.1\r\nhost: localhost\r\nx: ", b"\r\n\r\n"
+    return begin + b"x" * (size - len(begin) - len(end)) + end
+
+
+@pytest.mark.parametrize(
+    ("size", "answer"),
+    [
+        pytest.param(65_536, b"HTTP/1.1 200 ", id="exactly the limit"),
+        pytest.param(65_537, b"HTTP/1.1 431 ", id="one more"),
+        pytest.param(200_000, b"HTTP/1.1 431 ", id="many more"),
+    ],
+)
+@pytest.mark.parametrize("is_second", [False, True])
+async def test_a_head_has_an_exact_limit(size: int, answer: bytes, is_second: bool) -> None:
+    """However it comes; h11 by itself counts it only while it is incomplete."""
+    watch = HttpDeadlines(LONG_S, LONG_S, 10)
+    async with watched(watch) as served:
+        reader, writer = await _open(served, REQUEST if is_second else b"")
+        if is_second:
+            assert b" 200 " in await _answer(reader)
+        writer.write(_head(size))
+        with anyio.fail_after(5):
+            assert (await reader.readuntil(b"\r\n")).startswith(answer)
+        writer.close()
+
+
+@pytest.mark.parametrize(("size", "refusal"), [(100, 0), (101, 431)])
+@pytest.mark.parametrize("step", [1, 7, 1000])
+def test_it_is_exact_for_every_way_to_split_it(size: int, refusal: int, step: int) -> None:
+    """A body in the same piece does not count."""
+    connection = StrictConnection(100)
+    begin = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 500\r\nx: "
+    data = begin + b"x" * (size - len(begin) - 4) + b"\r\n\r\n" + b"y" * 500
+    events: list[object] = []
+    try:
+        for start in range(0, len(data), step):
+            connection.receive_data(data[start : start + step])
+            while (event := connection.next_event()) not in (h11.NEED_DATA, h11.PAUSED):
+                events.append(type(event))
+    except h11.RemoteProtocolError:
+        assert connection.refusal == refusal
+    else:
+        assert not refusal
+        assert h11.Request in events
+        assert h11.Data in events
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", id="two lengths"),
+        pytest.param(b"transfer-encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n", id="the other way"),
+    ],
+)
+async def test_a_request_with_two_lengths_is_none(body: bytes) -> None:
+    """Two servers that take a different one read a different next request (RFC 9112 §6.1 and §11.2)."""
+    watch = HttpDeadlines(LONG_S, LONG_S, 10)
+    async with watched(watch) as served:
+        reader, writer = await _open(served, b"POST /api/topics/t HTTP/1.1\r\nhost: localhost\r\n" + body + REQUEST)
+        with anyio.fail_after(5):
+            said = await reader.read()
+        assert said.startswith(b"HTTP/1.1 400 ")
+        assert said.count(b"HTTP/1.1 ") == 1
+        writer.close()

@@ -20,18 +20,20 @@ Either kind lies in the order in which it began, so the oldest is always the fir
 however many there are.
 
 Of uvicorn's protocol this uses ``conn`` (the h11 connection), ``cycle``, ``transport``,
-``connections`` and ``loop``. The size of a head is uvicorn's own (``h11_max_incomplete_event_size``).
+``connections`` and ``loop``. `StrictConnection` is h11's with what it leaves out.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import h11
+from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from portcast.web.websocket_asgi import MAX_HEAD_BYTES
 from portcast.web.websocket_reading import PacedProtocol
 
 PEERS_FAULTS = frozenset({"Invalid HTTP request received.", "Unsupported upgrade request."})
@@ -40,6 +42,8 @@ PEERS_FAULTS = frozenset({"Invalid HTTP request received.", "Unsupported upgrade
 
 TIMEOUT_ANSWER = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 """RFC 9110 §15.5.9. A connection on which nothing was ever sent is closed without: browsers open some in advance."""
+TOO_LONG_ANSWER = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+"""RFC 6585 §5."""
 
 
 class _Line:
@@ -147,9 +151,43 @@ def _abort(protocol: HttpProtocol) -> None:
         protocol.transport.abort()
 
 
+class StrictConnection(h11.Connection):
+    """h11's parser of requests, with an exact limit for heads and no doubt about where a body ends.
+
+    h11 counts a head only while it is incomplete, so one that comes whole in a single read has no limit.
+
+    Attributes:
+        refusal: the status of the answer to what is no request.
+    """
+
+    def __init__(self, most: int) -> None:
+        """Take heads of at most so many bytes, the empty line included."""
+        super().__init__(h11.SERVER, most)
+        self.refusal = 400
+        self._most = most
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        """See h11; raises `h11.RemoteProtocolError` for a head that is too long, or has two lengths (RFC 9112 §6.1)."""
+        before = len(self.trailing_data[0]) if self.their_state is h11.IDLE else 0
+        try:
+            event = super().next_event()
+            if isinstance(event, h11.Request):
+                if before - len(self.trailing_data[0]) > self._most:
+                    raise h11.RemoteProtocolError("the head is too long", error_status_hint=431)
+                names = {name for name, _ in event.headers}
+                if {b"content-length", b"transfer-encoding"} <= names:
+                    raise h11.RemoteProtocolError("the length of the body is said twice")
+        except h11.RemoteProtocolError as error:
+            # A chunk's head has the same limit, and is no head of the request.
+            self.refusal = 431 if error.error_status_hint == 431 and before else 400
+            raise
+        return event
+
+
 class HttpProtocol(H11Protocol):
     """uvicorn's h11 protocol with the deadlines around it."""
 
+    conn: StrictConnection
     deadlines: ClassVar[HttpDeadlines]
     on_lost: Callable[[], object] | None = None
     """Called once the connection is gone, also if it has become a WebSocket meanwhile."""
@@ -157,6 +195,11 @@ class HttpProtocol(H11Protocol):
     """Called with the details when it is ended for another."""
     on_malformed: Callable[[], object] | None = None
     """Called once for what is no request; the connection ends."""
+
+    def __init__(self, config: Config, *args: Any, **kwargs: Any) -> None:
+        """See uvicorn."""
+        super().__init__(config, *args, **kwargs)
+        self.conn = StrictConnection(config.h11_max_incomplete_event_size or MAX_HEAD_BYTES)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for a request."""
@@ -178,7 +221,11 @@ class HttpProtocol(H11Protocol):
         if self.on_malformed is not None:
             self.on_malformed()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            super().send_400_response(msg)
+            if self.conn.refusal == 431:
+                self.transport.write(TOO_LONG_ANSWER)
+                self.transport.close()
+            else:
+                super().send_400_response(msg)
         else:
             # A body may turn out to be none after its response began; a second one cannot follow, and uvicorn
             # would raise, with a traceback in the log for each such peer.
