@@ -18,8 +18,8 @@ class HttpOptions(Checked):
     allowed_origins: tuple[str, ...] = field(
         default=(),
         metadata={
-            "help": "other sites whose pages may use the WebSockets and the API, as scheme://host[:port]; "
-            "the server's own origin always may"
+            "help": "other sites whose pages may open WebSockets, use an SDK and publish, as scheme://host[:port]; "
+            "answers of /api and /events stay unreadable to them; the server's own origin always may"
         },
     )
     allowed_hosts: tuple[str, ...] = field(

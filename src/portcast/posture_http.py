@@ -96,7 +96,9 @@ def http_pages(view: View) -> Iterator[Finding]:
     # From elsewhere whoever may do everything needs no web page for it.
     for origin in options.allowed_origins:
         yield Finding(
-            "note", "http", f"pages of {origin} may use WebSockets and publish, with the rights of their users"
+            "note",
+            "http",
+            f"pages of {origin} may open WebSockets, use an SDK and publish, with the rights of their users",
         )
 
 
