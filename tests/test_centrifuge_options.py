@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 
 import pytest
 
 from portcast.address import parse_address
-from portcast.centrifuge_options import CentrifugeOptions, check_reach
+from portcast.centrifuge_options import CentrifugeOptions, check_reach, check_secrets
 from portcast.errors import ConfigurationError
 
 
@@ -65,3 +66,19 @@ def test_where_start_is_refused(address: str, is_configured: bool, insecure: boo
         return
     with pytest.raises(ConfigurationError, match=r"\[keys\.NAME\].*\[centrifuge\].*\[permissions\].*--insecure"):
         check_reach(parse_address(address), options, is_configured=is_configured)
+
+
+@pytest.mark.parametrize(
+    ("address", "secret", "insecure", "is_refused"),
+    [
+        ("0.0.0.0:8000", "x" * 31, False, True),
+        ("0.0.0.0:8000", "x" * 32, False, False),
+        ("0.0.0.0:8000", "x" * 31, True, False),
+        ("127.0.0.1:8000", "x" * 31, False, False),
+    ],
+)
+def test_where_a_short_secret_is_refused(address: str, secret: str, insecure: bool, is_refused: bool) -> None:
+    """Only where others can reach it, and nobody said that they may; the secret is not repeated."""
+    options = CentrifugeOptions(token_hmac_secrets=(secret,), insecure=insecure)
+    with pytest.raises(ConfigurationError, match="shorter than 32 bytes") if is_refused else nullcontext():
+        check_secrets(parse_address(address), options)

@@ -28,6 +28,11 @@ from posture_kit import KEY, KEYS, NO_DEVICES, PUBLIC, TOKEN, findings, said
             id="public, open",
         ),
         pytest.param(
+            PUBLIC + NO_DEVICES + '[centrifuge]\ntoken_hmac_secrets = ["short"]',
+            ["tokens: a secret is shorter than 32 bytes, and can be guessed from any token"],
+            id="public, with a secret that can be guessed",
+        ),
+        pytest.param(
             PUBLIC + NO_DEVICES + '[permissions."#"]\nsubscribe = "anyone"',
             ["http: a stranger may follow without a key: #"],
             id="everything can be read",

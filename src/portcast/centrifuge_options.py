@@ -97,3 +97,25 @@ def check_reach(http: Address, options: CentrifugeOptions, *, is_configured: boo
         "write an API key into the file ([keys.NAME], see `portcast key`), or token keys into [centrifuge], or "
         "[permissions]; or say --insecure if everybody may",
     )
+
+
+def check_secrets(http: Address, options: CentrifugeOptions) -> None:
+    """Check that no secret of tokens can be guessed by whoever can reach the server.
+
+    `portcast check` calls it a danger, so it is looked at when a server starts and not when its settings are read.
+
+    Args:
+        http: where HTTP is bound.
+        options: the secrets; may say that everybody is meant to reach it.
+
+    Raises:
+        ConfigurationError: others than this machine can connect, and a secret is shorter than RFC 7518 §3.2 asks for.
+    """
+    if http.is_loopback or options.insecure or not options.has_short_secret:
+        return
+    raise ConfigurationError(
+        "centrifuge.token_hmac_secrets",
+        f"a secret is shorter than {LEAST_SECRET_BYTES} bytes, and can be guessed from any token",
+        f"http {http.host_port} can be reached from the network: take a longer one, such as `openssl rand -base64 48` "
+        "prints; or say --insecure",
+    )

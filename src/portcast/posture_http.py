@@ -79,7 +79,7 @@ def http_tokens(view: View) -> Iterator[Finding]:
     yield Finding("ok", "tokens", "JSON Web Tokens are accepted; their users have the permissions, or the role in them")
     if options.has_short_secret:
         sentence = f"a secret is shorter than {LEAST_SECRET_BYTES} bytes, and can be guessed from any token"
-        yield Finding("warning", "tokens", sentence)
+        yield Finding("danger" if view.is_public else "warning", "tokens", sentence)
     if not options.token_audience and options.token_jwks:
         yield Finding("warning", "tokens", "token_audience is not set: tokens that were made for other services count")
 

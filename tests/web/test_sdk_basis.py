@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from access_kit import key
@@ -26,6 +28,16 @@ def test_a_start_is_refused_or_warned_of(caplog: pytest.LogCaptureFixture) -> No
     )
     with pytest.raises(ConfigurationError, match="nothing says who may"):
         Basis().check(parse_address("0.0.0.0:8000"))
+
+
+def test_a_secret_that_can_be_guessed_does_not_meet_the_network() -> None:
+    """RFC 7518 §3.2 asks for 256 bits; whoever has one token can try secrets at leisure."""
+    short = CentrifugeOptions(token_hmac_secrets=("x" * 32, "é" * 15 + "x"))
+    with pytest.raises(ConfigurationError, match="shorter than 32 bytes") as caught:
+        Basis(short).check(parse_address("0.0.0.0:8000"))
+    assert "é" not in str(caught.value)
+    Basis(short).check(parse_address("127.0.0.1:8000"))
+    Basis(replace(short, insecure=True)).check(parse_address("0.0.0.0:8000"))
 
 
 @pytest.mark.parametrize(

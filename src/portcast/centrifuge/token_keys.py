@@ -110,7 +110,7 @@ def hmac_key(secret: str) -> VerificationKey:
     """Return the key that a secret is.
 
     Args:
-        secret: not empty, used as UTF-8. RFC 7518 §3.2 asks for 32 bytes; shorter ones work, as in Centrifugo.
+        secret: not empty, used as UTF-8. RFC 7518 §3.2 asks for 32 bytes; shorter ones work here.
 
     Raises:
         ConfigurationError: it is empty, no text, or a key in PEM or SSH form, which others may know.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from portcast.address import Address
 from portcast.api_keys import KeyTable
 from portcast.centrifuge.messages import ConnectRequest, PublishRequest, RpcRequest, SendRequest, SubscribeRequest
-from portcast.centrifuge_options import LEAST_SECRET_BYTES, CentrifugeOptions, check_reach
+from portcast.centrifuge_options import LEAST_SECRET_BYTES, CentrifugeOptions, check_reach, check_secrets
 from portcast.config import HttpOptions
 from portcast.permissions import PermissionTable
 from portcast.web.failed_logins import FailedLogins
@@ -76,10 +76,12 @@ class Basis:
             http: where HTTP is bound; None if that is not known.
 
         Raises:
-            ConfigurationError: others than this machine can connect there, and nothing says who may.
+            ConfigurationError: others than this machine can connect there, and nothing says who may, or a token secret
+                is too short.
         """
         if http is not None:
             check_reach(http, self.options, is_configured=self.is_configured)
+            check_secrets(http, self.options)
         if self.options.has_short_secret:
             _logger.warning(
                 "a secret of token_hmac_secrets is shorter than %d bytes, and can be guessed from any token",
