@@ -216,6 +216,10 @@ async def test_tokens_are_those_of_sdk_clients() -> None:
         wrong: list[dict[str, object]] = [{"sub": "1", "exp": 1}, {"sub": "1", "portcast": {"role": "root"}}]
         for claims in wrong:
             assert (await client.get("/api/topics/a/history", headers=bearer(sign(claims)))).status_code == 401
+        times = {"token expired": {"exp": 1}, "token is not valid yet": {"nbf": 1 << 40}}
+        for detail, claim in times.items():
+            answer = await client.get("/api/topics/a/history", headers=bearer(sign({"sub": "1", **claim})))
+            assert (answer.status_code, answer.json()["detail"]) == (401, detail)
 
 
 async def test_functions_are_those_of_sdk_clients() -> None:

@@ -26,7 +26,7 @@ from portcast.permissions import ChannelPermissions, MayUse, PermissionTable
 from portcast.web.sdk_access import Access, Admission, Answer, Caller, Grant, Question, Verdict
 from portcast.web.sdk_basis import Basis, Hooks
 from portcast.web.sdk_rules import NOT_CONFIGURED, Rules
-from portcast.web.sdk_tokens import Tokens
+from portcast.web.sdk_tokens import NOT_YET_VALID, Tokens
 from token_kit import SECRET, sign
 
 pytestmark = pytest.mark.anyio
@@ -108,7 +108,7 @@ def test_a_token_says_who_it_is() -> None:
         pytest.param({"sub": "42"}, "wrong", codes.INVALID_TOKEN, id="signature"),
         pytest.param({"sub": "42", "exp": NOW - 60}, "wrong", codes.INVALID_TOKEN, id="expired, by a stranger"),
         pytest.param({"sub": "42", "exp": NOW}, SECRET, codes.TOKEN_EXPIRED, id="expired"),
-        pytest.param({"sub": "42", "nbf": NOW + 60}, SECRET, codes.TOKEN_EXPIRED, id="not yet"),
+        pytest.param({"sub": "42", "nbf": NOW + 60}, SECRET, NOT_YET_VALID, id="not yet"),
         pytest.param({"sub": 42}, SECRET, codes.INVALID_TOKEN, id="malformed"),
         pytest.param({"sub": "42", "channel": "a"}, SECRET, codes.INVALID_TOKEN, id="of a subscription"),
         pytest.param({"sub": "42", "channels": ["a/#/b"]}, SECRET, codes.BAD_REQUEST, id="channel that is none"),

@@ -76,7 +76,8 @@ class FailedLogins:
         """
         is_final = refusal.code < 500 or refusal.code >= 600  # an app's HTTPException 503 is not about the token
         if isinstance(refusal, ReplyError):
-            is_final = is_final and not refusal.temporary and refusal not in (codes.TOKEN_EXPIRED, codes.BAD_REQUEST)
+            others = (codes.TOKEN_EXPIRED.code, codes.BAD_REQUEST.code)
+            is_final = is_final and not refusal.temporary and refusal.code not in others
         if not (refusal == codes.INVALID_TOKEN or (is_by_app and is_final)) or self._failures is None:
             return refusal
         is_taken = self._failures.is_taken(self._key(http)[0], self._now())

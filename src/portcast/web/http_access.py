@@ -38,6 +38,7 @@ from portcast.web.origin import is_allowed_origin
 from portcast.web.peer import peer_of
 from portcast.web.sdk_access import Admission, Answer, Caller, Verdict
 from portcast.web.sdk_rules import NOT_CONFIGURED, Rules
+from portcast.web.sdk_tokens import NOT_YET_VALID
 from portcast.web.subscribe import or_unavailable
 
 T = TypeVar("T")
@@ -166,7 +167,7 @@ class HttpAccess:
             wait_s = max(1, ceil(rules.failed_logins.wait_s(http)))
             headers = {"retry-after": str(wait_s)}
             raise HTTPException(429, f"too many keys or tokens that are not valid; wait {wait_s} s", headers=headers)
-        if verdict in (codes.INVALID_TOKEN, codes.TOKEN_EXPIRED):
+        if verdict in (codes.INVALID_TOKEN, codes.TOKEN_EXPIRED, NOT_YET_VALID):
             if shown:
                 self._emit(CredentialsRefused(peer_of(http.scope), reason))
             raise HTTPException(401, _sentence(verdict), headers=_UNKNOWN)

@@ -241,7 +241,7 @@ class Rules:
         return then(
             tokens.connection(request.token),
             refreshed,
-            lambda refusal: codes.CONNECTION_EXPIRED if refusal is codes.TOKEN_EXPIRED else refusal,
+            lambda refusal: codes.CONNECTION_EXPIRED if refusal.code == codes.TOKEN_EXPIRED.code else refusal,
         )
 
     # Subscribing

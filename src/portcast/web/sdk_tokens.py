@@ -17,7 +17,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from portcast.centrifuge.codes import INTERNAL, INVALID_TOKEN, PERMISSION_DENIED, TOKEN_EXPIRED, Disconnect, ReplyError
+from portcast.centrifuge.codes import (
+    INTERNAL,
+    INVALID_TOKEN,
+    PERMISSION_DENIED,
+    TOKEN_EXPIRED,
+    Disconnect,
+    ReplyError,
+)
 from portcast.centrifuge.deadlines import FOREVER, Lifetime
 from portcast.centrifuge.token_keys import KeySet, pem_key
 from portcast.centrifuge.tokens import ConnectionClaims, SubscriptionClaims, TokenOptions, TokenVerifier
@@ -29,6 +36,9 @@ from portcast.web.sdk_jwks import JwksKeys
 Claims = TypeVar("Claims", ConnectionClaims, SubscriptionClaims)
 
 _logger = logging.getLogger("portcast")
+
+NOT_YET_VALID = ReplyError(TOKEN_EXPIRED.code, "token is not valid yet")
+"""By its ``nbf``. The same code, as in Centrifugo: then the client asks for another."""
 
 
 class Tokens:
@@ -80,8 +90,8 @@ class Tokens:
         self._use(keys)
         try:
             return verify(self._verifier)
-        except TokenExpired:
-            return TOKEN_EXPIRED
+        except TokenExpired as error:
+            return _out_of_time(error)
         except TokenInvalid as error:
             if self._jwks is None or not (keys is None or error.is_key_unknown):
                 return _refused(error, invalid)
@@ -101,8 +111,8 @@ class Tokens:
         self._use(newer)
         try:
             return verify(self._verifier)
-        except TokenExpired:
-            return TOKEN_EXPIRED
+        except TokenExpired as error:
+            return _out_of_time(error)
         except TokenInvalid as error:
             return _refused(error, invalid)
 
@@ -110,6 +120,10 @@ class Tokens:
         if keys is not None and keys is not self._keys:
             self._keys = keys
             self._verifier = _verifier(self._options, keys)
+
+
+def _out_of_time(error: TokenExpired) -> ReplyError:
+    return NOT_YET_VALID if error.claim == "nbf" else TOKEN_EXPIRED
 
 
 def _refused(error: TokenInvalid, code: ReplyError | Disconnect) -> ReplyError | Disconnect:
