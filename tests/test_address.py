@@ -107,6 +107,9 @@ def test_a_plus_sign_is_itself_and_not_a_space() -> None:
         ("a=1&&b=2", "'' is not an option"),
         ("a=1&a=2", "'a' is written twice"),
         ("a=%ff", "not percent-encoded UTF-8"),
+        ("a=%zz", "'a' has a % without two"),
+        ("a=5%", "'a' has a % without two"),
+        ("proxy=", "'proxy' has no value"),
     ],
 )
 def test_malformed_options_are_refused(query: str, words: str) -> None:

@@ -138,8 +138,8 @@ def test_an_option_is_given_once(url: str, keywords: dict[str, Any], words: str)
         ("8001?idle_timeout=soon", "idle_timeout: 'soon' is not a number"),
         ("8001?slow_consumer=wait", "slow_consumer: 'wait' is not one of auto, catch_up, latest, latest_per_key,"),
         ("8001?topic=a/%23/b", "topic: 'a/#/b': '+' and '#' alone in a level are wildcards"),
-        ("8001?topic=", "topic: '': it is empty"),
-        ("8001?name=", "name: '' is not a name"),
+        ("8001?topic=", "'topic' has no value"),
+        ("8001?name=", "'name' has no value"),
         ("8001?name=a%0ab", "name: 'a\\nb' is not a name"),
     ],
 )

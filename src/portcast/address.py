@@ -207,6 +207,11 @@ def parse_listen_url(text: str) -> tuple[Address, dict[str, str]]:
             raise ConfigurationError(text, f"{pair!r} is not an option", "options are key=value joined by &")
         if name in options:
             raise ConfigurationError(text, f"the option {name!r} is written twice")
+        if not value:
+            raise ConfigurationError(text, f"the option {name!r} has no value", f"leave out {name}= for its default")
+        if re.search("%(?![0-9A-Fa-f]{2})", value):
+            hint = "write %25 for %"
+            raise ConfigurationError(text, f"the option {name!r} has a % without two hexadecimal digits", hint)
         try:
             options[name] = unquote(value, errors="strict")
         except UnicodeDecodeError as error:
