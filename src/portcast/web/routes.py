@@ -11,6 +11,7 @@ from fastapi.responses import StreamingResponse
 from portcast.config import HttpOptions
 from portcast.web.api import add_connections, add_health, add_publishing, add_slow_consumers, add_topics
 from portcast.web.api_history import add_history
+from portcast.web.api_route import ApiRoute
 from portcast.web.devices import add_devices
 from portcast.web.events import EventStream, event_stream, wish_of
 from portcast.web.http_access import HttpAccess, left_s
@@ -33,13 +34,15 @@ def add_routes(
     router.add_api_websocket_route("/ws", websocket.serve, name="websocket")
     router.add_api_websocket_route("/ws/{filter:path}", websocket.serve, name="websocket_of")
     _add_events(router, node, encodings, access, options)
-    add_topics(router, node, access)
-    add_history(router, node, access)
-    add_publishing(router, node, access, options)
-    add_connections(router, node, access, version)
-    add_slow_consumers(router, node, access)
-    add_devices(router, node, access, options)
-    add_recorder(router, node, access)
+    api = APIRouter(route_class=ApiRoute)
+    add_topics(api, node, access)
+    add_history(api, node, access)
+    add_publishing(api, node, access, options)
+    add_connections(api, node, access, version)
+    add_slow_consumers(api, node, access)
+    add_devices(api, node, access, options)
+    add_recorder(api, node, access)
+    router.include_router(api)
     add_login(router, access)
     add_health(router, node)
     if has_page:
