@@ -67,13 +67,29 @@ def test_an_answer_may_be_empty() -> None:
     [
         (response(404, b'{"detail": "no device \'x\' is known"}'), "no device 'x' is known"),
         (response(404, b"<html>"), "answered 404; is this a gateway's address"),
-        (response(404, b'{"detail": "Not Found"}'), "with the prefix that it is included with?"),
-        (response(401, b'{"detail": "x"}'), "--token tells it"),
+        (response(404, b'{"detail": "Not Found"}'), "with the prefix that it is included with (--url"),
+        (response(401, b'{"detail": "log in"}'), "it asks who you are; --token or PORTCAST_TOKEN tells it"),
+        (response(401, b"<html>"), "it asks who you are; --token"),
+        (response(403, b'{"detail": "origin not allowed"}'), "origin not allowed"),
         (response(422, b'{"detail": [1]}'), "answered 422"),
+        (response(422, b'{"detail": [{"loc": ["query", "search"], "msg": "too long"}]}'), "search: too long"),
+        (response(429, b'{"detail": "100 commands wait; cancel some"}'), "cancel some"),
         (response(200, b"<html>"), "answered 200"),
         (b"\x01\x02 no http\r\n\r\n", "it does not speak HTTP"),
     ],
-    ids=["detail", "page", "an application's", "unknown", "list", "no json", "no http"],
+    ids=[
+        "detail",
+        "page",
+        "an application's",
+        "unknown",
+        "a proxy's",
+        "forbidden",
+        "list",
+        "parameter",
+        "full",
+        "no json",
+        "no http",
+    ],
 )
 def test_a_refusal_is_one_sentence(answer: bytes, problem: str) -> None:
     """The gateway's own, if it has one."""
@@ -82,13 +98,40 @@ def test_a_refusal_is_one_sentence(answer: bytes, problem: str) -> None:
     assert problem in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (response(401, b'{"detail": "no"}'), "it does not take the key or token that it was shown; --token or PORT"),
+        (response(403, b'{"detail": "needs an operator"}'), "needs an operator; --token or PORTCAST_TOKEN may show"),
+    ],
+    ids=["not valid", "of too little right"],
+)
+def test_a_token_that_does_not_do(answer: bytes, problem: str) -> None:
+    """And is not in the message."""
+    with answering(answer) as (url, _), pytest.raises(PortcastError) as caught:
+        call(url, "GET", "/api/devices", token="secret-token")
+    assert problem in str(caught.value)
+    assert "secret-token" not in str(caught.value)
+
+
+def test_hints_stand_behind_the_gateways_reason() -> None:
+    """Not behind the answer of something that is no gateway."""
+    hints = {404: "look there"}
+    with answering(response(404, b'{"detail": "no such"}')) as (url, _), pytest.raises(PortcastError) as caught:
+        call(url, "GET", "/api/x", hints=hints)
+    assert str(caught.value) == f"{url}: no such; look there"
+    with answering(response(404, b'{"detail": "Not Found"}')) as (url, _), pytest.raises(PortcastError) as caught:
+        call(url, "GET", "/api/x", hints=hints)
+    assert "look there" not in str(caught.value)
+
+
 def test_nobody_is_there() -> None:
     """The port of a server that has just gone."""
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         port = server.getsockname()[1]
     with pytest.raises(PortcastError, match="nothing listens there"):
         call(f"127.0.0.1:{port}", "GET", "/")
-    with pytest.raises(PortcastError, match=r"http://host\.invalid"):
+    with pytest.raises(PortcastError, match=r"http://host\.invalid.*does --url say"):
         call("http://host.invalid", "GET", "/")
 
 
@@ -97,7 +140,7 @@ def test_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api_client, "ANSWER_S", 0.05)
     with (
         closing(socket.create_server(("127.0.0.1", 0))) as server,
-        pytest.raises(PortcastError, match="does not answer"),
+        pytest.raises(PortcastError, match=r"has not answered within 0\.05 s"),
     ):
         call(f"http://127.0.0.1:{server.getsockname()[1]}", "GET", "/")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from http.client import HTTPConnection
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -33,6 +35,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> tuple[Calls, list[Any]]:
         *,
         token: str = "",
         patience_s: float = 0,
+        hints: Mapping[int, str] | None = None,
     ) -> Any:
         asked.append((method, path, body))
         return answers.pop(0)
@@ -73,21 +76,29 @@ def test_devices_as_json(calls: tuple[Calls, list[Any]]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "answer", "shown", "status"),
+    ("state", "answer", "shown", "status", "meaning"),
     [
-        ("answered", "OK", "answered: OK", 0),
-        ("answered", {"v": 1}, 'answered: {"v": 1}', 0),
-        ("refused", "NO", "refused: NO", 1),
-        ("timed_out", None, "timed out", 1),
-        ("queued", None, "queued", 0),
+        ("answered", "OK", "answered: OK", 0, ""),
+        ("answered", {"v": 1}, 'answered: {"v": 1}', 0, ""),
+        ("refused", "NO", "refused: NO", 1, ""),
+        ("timed_out", None, "timed out", 1, "perhaps it did it all the same"),
+        ("unknown", None, "unknown", 1, "the connection was lost"),
+        ("expired", None, "expired", 1, "send it again"),
+        ("displaced", None, "displaced", 1, "a newer command took its place"),
+        ("cancelled", None, "cancelled", 1, "somebody cancelled it"),
+        ("queued", None, "queued", 0, ""),
     ],
 )
-def test_command(calls: tuple[Calls, list[Any]], state: str, answer: Any, shown: str, status: int) -> None:
-    """The device's own answer, and a status that scripts can use."""
+def test_command(
+    calls: tuple[Calls, list[Any]], state: str, answer: Any, shown: str, status: int, meaning: str
+) -> None:
+    """The device's own answer, and a status that scripts can use; what other ends mean is said beside it."""
     asked, answers = calls
     answers.append({"state": state, "answer": answer})
     done = CliRunner().invoke(command, ["a b", "SET 80", "--wait", "0.5"], standalone_mode=False)
-    assert (done.output.rstrip(), done.return_value) == (shown, status)
+    assert (done.stdout.rstrip(), done.return_value) == (shown, status)
+    assert meaning in done.stderr
+    assert bool(meaning) == bool(done.stderr)
     assert asked == [("POST", "/api/devices/a%20b/commands?wait=0.5", {"command": "SET 80"})]
 
 
@@ -97,3 +108,22 @@ def test_command_as_json(calls: tuple[Calls, list[Any]]) -> None:
     done = CliRunner().invoke(command, ["a", "x", "--json"], standalone_mode=False)
     assert json.loads(done.output) == {"state": "delivered", "answer": None}
     assert done.return_value == 0
+
+
+@pytest.mark.parametrize("device_id", ["a/b", "", "..", "a+", "x" * 129], ids=repr)
+def test_a_command_to_what_cannot_be_a_device(calls: tuple[Calls, list[Any]], device_id: str) -> None:
+    """The rule for ids, before anything is asked: a gateway's framework says only that it has no such path."""
+    done = CliRunner().invoke(command, [device_id, "x"])
+    assert done.exit_code == 2
+    assert "Invalid value for ID: it " in done.stderr
+    assert "; " in done.stderr
+    assert calls[0] == []
+
+
+def test_a_command_to_a_device_that_there_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the gateway says, and where to look."""
+    answer = b'{"detail": "no device \'a\' is known"}'
+    monkeypatch.setattr(HTTPConnection, "request", lambda *_: None)
+    monkeypatch.setattr(HTTPConnection, "getresponse", lambda _: SimpleNamespace(status=404, read=lambda: answer))
+    done = CliRunner().invoke(command, ["a", "x"])
+    assert str(done.exception).endswith("no device 'a' is known; `portcast devices` lists those that are")

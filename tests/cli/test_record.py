@@ -47,7 +47,16 @@ class Api:
         self.now = 0.0
         self.on_sleep: Callable[[], None] = lambda: None
 
-    def call(self, url: str, method: str, path: str, body: Mapping[str, Any] | None = None, *, token: str) -> Any:
+    def call(
+        self,
+        url: str,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        token: str,
+        hints: Mapping[int, str] | None = None,
+    ) -> Any:
         assert token == "k"
         self.asked.append((method, path))
         return None if method != "GET" else self.answers.pop(0)
@@ -173,3 +182,30 @@ def test_an_end_that_is_no_ctrl_c_ends_the_recording_too(api: Api) -> None:
     api.answers += [{"last_number": 0}, page()]
     assert CliRunner().invoke(record, ["a"]).exit_code != 0
     assert api.asked[-1] == ("DELETE", "/api/recorder/rules/device%3Aa")
+
+
+@pytest.mark.parametrize("options", [["--on", "--off"], ["--show", "--on"], ["--on", "--off", "--show"]], ids=str)
+def test_one_thing_at_a_time(options: list[str], api: Api) -> None:
+    """Neither the first nor the last wins."""
+    done = CliRunner().invoke(record, ["a", *options])
+    assert done.exit_code == 2
+    assert "only one of --on, --off and --show" in done.stderr
+    assert api.asked == []
+
+
+@pytest.mark.parametrize(
+    ("what", "problem"),
+    [
+        ("a/b", "no device can have this id: it contains '/'"),
+        ("device:a+*", "no device can have this id: it contains '+'"),
+        ("device:..", "no device can have this id: it is '..'"),
+        ("peer:", "characters belong behind the colon"),
+    ],
+)
+def test_what_can_never_match(what: str, problem: str, api: Api) -> None:
+    """Recording it would show nothing, for ever."""
+    done = CliRunner().invoke(record, [what, "--on"])
+    assert done.exit_code == 2
+    assert "Invalid value for WHAT: " in done.stderr
+    assert problem in " ".join(done.stderr.split())
+    assert api.asked == []

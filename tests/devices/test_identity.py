@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portcast.devices import MAX_DEVICE_ID_BYTES, validate_device_id
+from portcast.devices import MAX_DEVICE_ID_BYTES, validate_device_id, validate_device_pattern
 from portcast.errors import DeviceIdError, TopicError
 from portcast.topics import validate_topic
 
@@ -69,3 +69,16 @@ def test_what_is_refused_would_not_be_one_level(text: str) -> None:
         except TopicError:
             return
         assert set(text) & set("/+#")
+
+
+@pytest.mark.parametrize("text", ["*", ".*", "..*", "a*", "a*b", "a", "x" * 128 + "*"])
+def test_patterns(text: str) -> None:
+    """Each of them is some device's."""
+    assert validate_device_pattern(text) == text
+
+
+@pytest.mark.parametrize("text", ["", ".", "..", "a/*", "a/b", "+*", "x" * 129 + "*"])
+def test_patterns_of_nobody(text: str) -> None:
+    """For the reason for which ids are refused."""
+    with pytest.raises(DeviceIdError):
+        validate_device_pattern(text)

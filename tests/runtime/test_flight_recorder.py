@@ -321,6 +321,8 @@ async def test_connections_on_trial_are_released_with_the_last_rule_for_devices(
     ("rule", "for_s", "problem"),
     [
         ("boiler-1", None, "is no rule"),
+        ("device:a/b", None, "it contains '/'"),
+        ("device:a/*", None, "it contains '/'"),
         ("device:a", 0, "would last 0 s"),
         ("device:a", float("nan"), "would last nan s"),
         ("device:more", None, "100 rules hold already"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,6 +27,7 @@ token_option = click.option(
     metavar="TOKEN",
     help="An API key or a token, where the gateway wants one.",
 )
+_NO_HINTS: Mapping[int, str] = MappingProxyType({})
 
 
 def call(
@@ -36,6 +38,7 @@ def call(
     *,
     token: str = "",
     patience_s: float = 0.0,
+    hints: Mapping[int, str] = _NO_HINTS,
 ) -> Any:
     """Return the JSON that a gateway answers; None if it has nothing to say (204).
 
@@ -47,6 +50,7 @@ def call(
         body: sent as JSON.
         token: an API key or a token; empty for none.
         patience_s: how much longer than `ANSWER_S` the answer may take.
+        hints: what to do about a refusal with this status, said behind the gateway's own reason.
 
     Raises:
         ConfigurationError: ``url`` is not such a URL.
@@ -62,16 +66,18 @@ def call(
         response = connection.getresponse()
         text = response.read()
     except TimeoutError as error:
-        raise PortcastError(f"{url}: it does not answer") from error
+        waited = f"it has not answered within {ANSWER_S + patience_s:g} s"
+        raise PortcastError(f"{url}: {waited}; is it a gateway, and does its log say more?") from error
     except ConnectionRefusedError as error:
         raise PortcastError(f"{url}: nothing listens there; is `portcast serve` running?") from error
     except HTTPException as error:
         raise PortcastError(f"{url}: it does not speak HTTP; is it a device port?") from error
     except OSError as error:
-        raise PortcastError(f"{url}: {escape(error.strerror or str(error)).lower()}") from error
+        reason = escape(error.strerror or str(error)).lower()
+        raise PortcastError(f"{url}: {reason}; does --url say where the gateway is?") from error
     finally:
         connection.close()
-    return _answer(url, response.status, text)
+    return _answer(url, response.status, text, hints, is_token_shown=bool(token))
 
 
 def _connection(url: str, timeout_s: float) -> tuple[HTTPConnection, str]:
@@ -86,7 +92,7 @@ def _connection(url: str, timeout_s: float) -> tuple[HTTPConnection, str]:
     return kind(parts.hostname, port, timeout=timeout_s), parts.path.rstrip("/")
 
 
-def _answer(url: str, status: int, text: bytes) -> Any:
+def _answer(url: str, status: int, text: bytes, hints: Mapping[int, str], *, is_token_shown: bool) -> Any:
     if status == 204:
         return None
     try:
@@ -95,12 +101,27 @@ def _answer(url: str, status: int, text: bytes) -> Any:
         answer = None
     if status < 300 and answer is not None:
         return answer
-    detail = answer.get("detail") if isinstance(answer, dict) else None
+    reason = _reason(answer)
     if status == 401:
-        raise PortcastError(f"{url}: it wants to know who asks; --token tells it an API key or a token")
-    # "Not Found" is what a framework says of a path that it does not have.
-    if isinstance(detail, str) and detail != "Not Found":
-        raise PortcastError(f"{url}: {escape(detail)}")
+        problem = "it does not take the key or token that it was shown" if is_token_shown else "it asks who you are"
+        hint = f"--token or {TOKEN_VARIABLE} tells it an API key or a token"
+        raise PortcastError(f"{url}: {problem}; {hint}" + (f" ({escape(reason)})" if reason else ""))
+    if reason:
+        hint = hints.get(status, "")
+        if status == 403 and is_token_shown:
+            hint = f"--token or {TOKEN_VARIABLE} may show another key or token"
+        raise PortcastError(f"{url}: {escape(reason)}" + (f"; {hint}" if hint else ""))
     raise PortcastError(
-        f"{url}: answered {status}; is this a gateway's address, with the prefix that it is included with?"
+        f"{url}: answered {status}; is this a gateway's address, with the prefix that it is included with "
+        "(--url http://HOST:PORT/PREFIX)?"
     )
+
+
+def _reason(answer: Any) -> str:
+    """Return the gateway's own words; "" if there are none."""
+    detail = answer.get("detail") if isinstance(answer, dict) else None
+    if isinstance(detail, list) and detail and isinstance(detail[0], dict):  # a parameter, of FastAPI
+        *_, name = detail[0].get("loc") or [""]
+        return f"{name}: {detail[0].get('msg', '')}"
+    # "Not Found" is what a framework says of a path that it does not have.
+    return detail if isinstance(detail, str) and detail != "Not Found" else ""

@@ -11,6 +11,8 @@ import click
 
 from portcast.cli.api_client import call, token_option
 from portcast.cli.numbers import FiniteRange
+from portcast.devices import validate_device_id
+from portcast.errors import DeviceIdError
 from portcast.observability import escape
 
 PAGE = 1000
@@ -20,6 +22,21 @@ MOST_WAIT_S = 60.0
 
 _GOOD = frozenset({"answered", "delivered", "queued", "written"})
 """States of a command after which the exit status is 0."""
+
+_HINTS = {
+    404: "`portcast devices` lists those that are",
+    503: "try again later",
+}
+"""What to do about a refused command, where the gateway's own reason does not say it."""
+
+_MEANINGS = {
+    "timed_out": "the device did not answer in time; perhaps it did it all the same, so look before you ask again",
+    "unknown": "the connection was lost before the device answered; perhaps it did it, so look before you ask again",
+    "expired": "the device did not come in time, and has not got it; send it again once `portcast devices` shows it",
+    "displaced": "a newer command took its place, and the device has not got this one",
+    "cancelled": "somebody cancelled it, and the device has not got it",
+}
+"""What an end that is not the device's own answer says about the device."""
 
 _url = click.option(
     "--url", default="http://127.0.0.1:8000", show_default=True, metavar="URL", help="Where the gateway is."
@@ -86,8 +103,12 @@ def command(device: str, text: str, url: str, token: str, wait: float, is_json: 
     A device that is away gets it when it is back. The exit status is 1 if the command was refused, timed out, expired,
     or was lost on the way.
     """
+    try:
+        validate_device_id(device)
+    except DeviceIdError as error:
+        raise click.BadParameter(f"{error.problem}; {error.hint}", param_hint="ID") from error
     path = f"/api/devices/{quote(device, safe='')}/commands?wait={wait:g}"
-    done = call(url, "POST", path, {"command": text}, token=token, patience_s=wait)
+    done = call(url, "POST", path, {"command": text}, token=token, patience_s=wait, hints=_HINTS)
     if is_json:
         click.echo(json.dumps(done))
     elif done["answer"] is None:
@@ -95,4 +116,6 @@ def command(device: str, text: str, url: str, token: str, wait: float, is_json: 
     else:
         answer = done["answer"]
         click.echo(f"{done['state']}: {escape(answer if isinstance(answer, str) else json.dumps(answer))}")
+    if done["state"] in _MEANINGS:
+        click.echo(f"portcast command: {_MEANINGS[done['state']]}", err=True)
     return 0 if done["state"] in _GOOD else 1

@@ -14,7 +14,10 @@ import click
 from portcast.cli.api_client import call, token_option
 from portcast.cli.numbers import FiniteRange
 from portcast.config import MOST_SECONDS
+from portcast.devices import validate_device_pattern
+from portcast.errors import DeviceIdError
 from portcast.observability import escape
+from portcast.recorder import parse_rule
 
 EVERY_S = 0.5
 """Between two looks for new frames."""
@@ -23,6 +26,7 @@ PAGE = 1000
 MOST_SHOWN = 64
 """Bytes of a frame that are shown in a line; ``--json`` shows all that is kept."""
 _KINDS = ("device", "connection", "listener", "peer")
+_HINTS = {404: "`portcast devices` lists the devices that are"}
 _ARROWS = {"in": "<", "out": ">", "refused": "!"}
 
 
@@ -47,29 +51,49 @@ Examples:
     metavar="S",
     help="Seconds after which it ends by itself.",
 )
-@click.option("--on", "mode", flag_value="on", help="Turn it on and return.")
-@click.option("--off", "mode", flag_value="off", help="Turn it off and return; what was recorded stays for a while.")
-@click.option("--show", "mode", flag_value="show", help="Print what is recorded and return; turn nothing on.")
+@click.option("--on", "is_on", is_flag=True, help="Turn it on and return.")
+@click.option("--off", "is_off", is_flag=True, help="Turn it off and return; what was recorded stays for a while.")
+@click.option("--show", "is_shown", is_flag=True, help="Print what is recorded and return; turn nothing on.")
 @click.option("--json", "is_json", is_flag=True, help="Print JSON instead of text.")
-def record(what: str, url: str, token: str, for_s: float, mode: str | None, is_json: bool) -> None:
+def record(
+    what: str, url: str, token: str, for_s: float, is_on: bool, is_off: bool, is_shown: bool, is_json: bool
+) -> None:
     """Record the raw frames of WHAT and print them as they come, until Ctrl-C, which ends the recording.
 
     WHAT is the id of a device, or device:ID, connection:ID, listener:NAME or peer:ADDRESS; a final * stands for any
     rest. In a line, < came from the device, > went to it, and ! was refused by the framing. Payloads may be sensitive:
     the gateway's options and listeners say what is left out of them.
     """
-    rule = what if what.partition(":")[0] in _KINDS and ":" in what else f"device:{what}"
+    rule = _rule(what)
     path = f"/api/recorder/rules/{quote(rule, safe='')}"
     frames = _frames_path(rule)
-    if mode == "off":
+    if is_on + is_off + is_shown > 1:
+        raise click.UsageError("only one of --on, --off and --show can be given", click.get_current_context())
+    if is_off:
         call(url, "DELETE", path, token=token)
-    elif mode == "show":
+    elif is_shown:
         for one in _frames(url, token, frames, 0):
             _print(one, is_json=is_json)
-    elif mode == "on":
+    elif is_on:
         call(url, "PUT", f"{path}?for={for_s:g}", token=token)
     else:
         _follow(url, token, rule, for_s, is_json=is_json)
+
+
+def _rule(what: str) -> str:
+    """Return the rule that is meant; raise `click.BadParameter` if it can never match."""
+    text = what if what.partition(":")[0] in _KINDS and ":" in what else f"device:{what}"
+    try:
+        rule = parse_rule(text)
+        if rule.kind == "device":
+            validate_device_pattern(rule.pattern)
+    except DeviceIdError as error:
+        raise click.BadParameter(
+            f"no device can have this id: {error.problem}; {error.hint}", param_hint="WHAT"
+        ) from error
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="WHAT") from error
+    return text
 
 
 def _follow(url: str, token: str, rule: str, for_s: float, *, is_json: bool) -> None:
@@ -111,7 +135,7 @@ def _frames_path(rule: str) -> str:
 
 def _frames(url: str, token: str, path: str, after: int) -> Iterator[dict[str, Any]]:
     while True:
-        page = call(url, "GET", f"{path}?limit={PAGE}&after={after}", token=token)
+        page = call(url, "GET", f"{path}?limit={PAGE}&after={after}", token=token, hints=_HINTS)
         yield from page["frames"]
         if page["next"] is None:
             return

@@ -20,7 +20,13 @@ from portcast.devices.command_states import (
 )
 from portcast.devices.commands import Commands
 from portcast.devices.deadlines import Deadlines
-from portcast.devices.identity import MAX_DEVICE_ID_BYTES, Takeover, UnknownDevice, validate_device_id
+from portcast.devices.identity import (
+    MAX_DEVICE_ID_BYTES,
+    Takeover,
+    UnknownDevice,
+    validate_device_id,
+    validate_device_pattern,
+)
 from portcast.devices.options import CommandOptions, DeviceOptions, RedeliveryOptions
 from portcast.devices.presence import (
     Accepted,
@@ -73,4 +79,5 @@ __all__ = [
     "Write",
     "checked_tags",
     "validate_device_id",
+    "validate_device_pattern",
 ]

@@ -66,4 +66,15 @@ def validate_device_id(text: str) -> DeviceId:
     return DeviceId(text)
 
 
+def validate_device_pattern(text: str) -> str:
+    """Return ``text``: a device id, or the beginning of some and a final ``*``, none at all included.
+
+    Raises:
+        DeviceIdError: no device id can match it; says why, and what to do.
+    """
+    if text not in ("*", ".*", "..*"):
+        validate_device_id(text.removesuffix("*"))
+    return text
+
+
 _DECODE = "decode the bytes of the frame first: as text, as BCD digits or as hexadecimal"

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from portcast.devices import validate_device_pattern
 from portcast.errors import ConfigurationError
 from portcast.events import (
     ConnectionClosed,
@@ -118,7 +119,7 @@ class FlightRecorder:
         self._taps: dict[ConnectionId, ConnectionTap] = {}
         self._timer: Timer | None = None
         for text in settings.options.on:
-            self._rules.add(parse_rule(text), None)
+            self._rules.add(_rule(text), None)
 
     # What users decide
 
@@ -126,17 +127,16 @@ class FlightRecorder:
         """Record what a rule means from now on, connections that are open included.
 
         Args:
-            rule: ``device:ID``, ``connection:ID``, ``listener:NAME`` or ``peer:ADDRESS``; a final ``*`` stands for any
-                rest.
+            rule: such as ``device:ID`` or ``listener:*``; see `portcast.recorder.rules`.
             for_s: seconds after which it ends by itself; None: it does not. Said again, the new end counts.
 
         Raises:
-            ConfigurationError: it is no rule, the time is not a positive number, or a hundred others hold.
+            ConfigurationError: it is no rule or can never match, the time cannot be, or a hundred others hold.
         """
         if for_s is not None and not 0 < for_s < float("inf"):
             raise ConfigurationError(f"record {rule[:80]}", f"it would last {for_s} s", "use seconds above 0, or None")
+        parsed = _rule(rule)
         try:
-            parsed = parse_rule(rule)
             self._rules.add(parsed, None if for_s is None else self._clock.time() + for_s)
         except ValueError as error:
             raise ConfigurationError(f"record {rule[:80]}", str(error)) from error
@@ -150,10 +150,7 @@ class FlightRecorder:
         Raises:
             ConfigurationError: it is no rule.
         """
-        try:
-            parsed = parse_rule(rule)
-        except ValueError as error:
-            raise ConfigurationError(f"record {rule[:80]}", str(error)) from error
+        parsed = _rule(rule)
         if not self._rules.remove(parsed):
             return False
         self._emit(RecordingChanged(str(parsed), "off"))
@@ -360,8 +357,7 @@ class FlightRecorder:
 
     def redaction_failed(self, tap: ConnectionTap, error: Exception) -> None:
         """Tell once for each connection that the application's function raised."""
-        listener = ListenerName(tap.connection.listener)
-        self._emit(RedactionFailed(tap.connection.id, listener, type(error).__name__))
+        self._emit(RedactionFailed(tap.connection.id, ListenerName(tap.connection.listener), type(error).__name__))
 
     # Time
 
@@ -393,3 +389,12 @@ class FlightRecorder:
         self._rules = Rules()
         for tap in list(self._taps.values()):
             self._take_off(tap)
+
+
+def _rule(text: str) -> Rule:
+    try:
+        if (rule := parse_rule(text)).kind == "device":
+            validate_device_pattern(rule.pattern)
+    except ValueError as error:  # a DeviceIdError, too
+        raise ConfigurationError(f"record {text[:80]}", str(error)) from error
+    return rule
