@@ -199,8 +199,38 @@ async def test_two_claim_one_id_and_the_older_keeps_it() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "a/b", "+", "a+", "#", "a\nb", "\x00", "\x1b[2J", "..", "x" * 129, "x" * 10_000],
-    ids=["empty", "slash", "plus", "has-plus", "hash", "line", "zero", "escape", "dots", "129", "10kB"],
+    [
+        "",
+        "a/b",
+        "+",
+        "a+",
+        "#",
+        "a\nb",
+        "\x00",
+        "\x1b[2J",
+        "..",
+        "\u202ea",
+        "\ufeffa",
+        "a\u2028",
+        "x" * 129,
+        "x" * 10_000,
+    ],
+    ids=[
+        "empty",
+        "slash",
+        "plus",
+        "has-plus",
+        "hash",
+        "line",
+        "zero",
+        "escape",
+        "dots",
+        "right-to-left",
+        "byte-order-mark",
+        "line-separator",
+        "129",
+        "10kB",
+    ],
 )
 async def test_an_id_that_is_none(name: str) -> None:
     """Costs its message, counted; nobody of that name is known, and nobody of that name can be commanded."""

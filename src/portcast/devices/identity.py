@@ -2,11 +2,15 @@
 
 An id is one level of a topic, because presence is published on ``$devices/<id>/status`` and commands on
 ``$devices/<id>/commands``: no ``/``, no wildcards of MQTT 5.0 §4.7.1, no control characters.
+
+People let devices in by their ids, so nothing may stand in one that cannot be seen or that changes how the rest is
+shown: Unicode's general categories Cf, Zl and Zp.
 """
 
 from __future__ import annotations
 
 from typing import Literal
+from unicodedata import category
 
 from portcast.errors import DeviceIdError
 from portcast.types import DeviceId
@@ -37,7 +41,8 @@ def validate_device_id(text: str) -> DeviceId:
 
     Args:
         text: 1 to 128 bytes in UTF-8, no ``/``, ``+`` or ``#``, no control characters (U+0000 to U+001F, U+007F to
-            U+009F), neither ``.`` nor ``..``.
+            U+009F), no invisible ones (Unicode's categories Cf, Zl and Zp, such as U+200B, U+202E, U+2028 and U+FEFF),
+            neither ``.`` nor ``..``.
 
     Raises:
         DeviceIdError: it breaks one of these rules; says what to do.
@@ -61,8 +66,14 @@ def validate_device_id(text: str) -> DeviceId:
     if text in (".", ".."):
         hint = "write something before it: URLs take it for a folder, encoded or not (WHATWG URL, dot segments)"
         raise DeviceIdError(text, f"it is {text!r}", hint)
-    if not text.isprintable() and any(character < " " or "\x7f" <= character <= "\x9f" for character in text):
-        raise DeviceIdError(text, "it contains a control character", _DECODE)
+    if not text.isprintable():
+        for character in text:
+            kind = category(character)
+            if kind == "Cc":
+                raise DeviceIdError(text, "it contains a control character", _DECODE)
+            if kind in _INVISIBLE:
+                hint = "strip it: the id would look like another's, which somebody might let in for it"
+                raise DeviceIdError(text, f"it contains the invisible character U+{ord(character):04X}", hint)
     return DeviceId(text)
 
 
@@ -77,4 +88,5 @@ def validate_device_pattern(text: str) -> str:
     return text
 
 
+_INVISIBLE = frozenset({"Cf", "Zl", "Zp"})
 _DECODE = "decode the bytes of the frame first: as text, as BCD digits or as hexadecimal"
