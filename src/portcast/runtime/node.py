@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from time import time
 from typing import Literal
 
 from portcast.brokers.base import Broker
@@ -37,6 +36,7 @@ from portcast.runtime.registry import Registry
 from portcast.runtime.relay import RelayConsumer
 from portcast.runtime.session import Handler
 from portcast.runtime.surroundings import Surroundings
+from portcast.runtime.wall_time import WallTime
 from portcast.runtime.watchdog import Watchdog
 from portcast.topic_table import TopicTable
 
@@ -122,14 +122,14 @@ class Node:
         self._options = options
         self._tell = emit
         self._now = clock.time
+        self._wall_time = WallTime(clock.time)
         self._watch: CertificateWatch | None = None
         self._drain: asyncio.Task[None] | None = None
         self._orderly: asyncio.Task[None] | None = None
         self.state: NodeState = "starting"
         self.broker = broker
         self.descriptors = raise_descriptor_limit()
-        budget = connection_budget(self.descriptors, options.max_connections)
-        self.registry = Registry(clock, max_connections=budget)
+        self.registry = Registry(clock, max_connections=connection_budget(self.descriptors, options.max_connections))
         limit = memory_limit(options.memory_limit_bytes)
         self.hub = Hub(
             clock,
@@ -273,8 +273,8 @@ class Node:
         return self._now()
 
     def unix_time(self, at: float) -> float:
-        """Turn monotonic seconds into Unix seconds, by today's difference of the two clocks."""
-        return time() - self._now() + at
+        """Turn monotonic seconds into Unix seconds: the same ones each time, unless the system's clock was set."""
+        return self._wall_time(at)
 
     # Life
 
