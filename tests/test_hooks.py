@@ -278,16 +278,25 @@ async def test_what_a_hook_may_raise(app: HookDeclarations, error: Exception, ve
     assert await call(hooks, "x") == verdict
 
 
-@pytest.mark.parametrize("error", [ValueError("secret"), HTTPException(304), ConfigurationError("x", "y")])
-async def test_faults(app: HookDeclarations, error: Exception) -> None:
-    """The client learns nothing of them, the log and the counters do, with its id."""
+@pytest.mark.parametrize(
+    ("error", "verdict"),
+    [
+        (ValueError("secret"), codes.INTERNAL),
+        (HTTPException(304), codes.INTERNAL),
+        (ConfigurationError("x", "y"), codes.BAD_REQUEST),
+    ],
+    ids=["any", "no error", "configuration"],
+)
+async def test_faults(app: HookDeclarations, error: Exception, verdict: ReplyError) -> None:
+    """The client learns nothing of them but whether to try again; the log and the counters do, with its id."""
+    assert verdict.temporary == (verdict is codes.INTERNAL)
     events: list[Event] = []
 
     @app.rpc("device.reboot")
     def reboot() -> None:
         raise error
 
-    assert await call(compiled(app, events=events), "device.reboot") == codes.INTERNAL
+    assert await call(compiled(app, events=events), "device.reboot") == verdict
     (event,) = events
     assert isinstance(event, HandlerFailed)
     assert (event.connection_id, event.listener, event.error) == ("c1", "centrifuge", error)
@@ -350,3 +359,15 @@ def test_what_another_hook_could_ask_for(app: HookDeclarations) -> None:
 
     with pytest.raises(ConfigurationError, match="hook"):
         compiled(app)
+
+
+async def test_a_configuration_error_while_connecting_passes(app: HookDeclarations) -> None:
+    """Clients would stay away for good: they come back, and somebody repairs it."""
+
+    def fail() -> None:
+        raise ConfigurationError("x", "y")
+
+    app.on_connect(fail)
+    events: list[Event] = []
+    assert await connect(compiled(app, events=events)) == codes.INTERNAL
+    assert len(events) == 1

@@ -24,6 +24,7 @@ raised                                      the client gets
 `CommandQueueFull`                          429: as many commands wait for it as may
 `CommandFailed`                             504 if the device did not come or answer in time, otherwise 502
 the client's data does not fit              107, with the field
+`ConfigurationError` in a call              107, as it would be the same again; the event `HandlerFailed`
 anything else                               100; the event `HandlerFailed`, with the client's id
 ==========================================  ==========================================================================
 """
@@ -205,6 +206,10 @@ class _Hook:
         self.emit(
             HandlerFailed(ConnectionId(call.caller.client), LISTENER, f"{self.name}: {self.compiled.name}", error)
         )
+        if isinstance(error, ConfigurationError) and isinstance(call.request, RpcRequest):
+            # Such as a command for which nothing says what its answer is: another attempt ends in the same way. Its
+            # sentence is for the log: it speaks of settings.
+            return codes.BAD_REQUEST
         return codes.INTERNAL
 
     async def ask_for(self, call: Call, wanted: type[Any]) -> Verdict[Any]:

@@ -69,6 +69,7 @@ class TestWriting:
         for number in (1, 2, 3):
             assert states(it.submit(command(number), float(number))) == [(str(number), QUEUED)]
         assert [change.command.payload for change in it.commands_of(A)] == [1, 2, 3]
+        assert [change.number for change in it.commands_of(A)] == [1, 2, 3]
         assert written(it.connected(A, 5.0)) == [1, 2, 3]
         assert it.next_deadline() == 15.0
 

@@ -176,16 +176,33 @@ async def test_a_device_that_is_away() -> None:
         listed = (await client.get("/api/devices/a/commands")).json()["commands"]
         assert [one["command"] for one in listed] == [{"n": 0}, {"n": 1}]
         page = (await client.get("/api/devices/a/commands?limit=1")).json()
-        assert ([one["command"] for one in page["commands"]], page["next"]) == ([{"n": 0}], listed[0]["id"])
+        assert ([one["command"] for one in page["commands"]], page["next"]) == ([{"n": 0}], 1)
         page = (await client.get("/api/devices/a/commands", params={"limit": 1, "after": page["next"]})).json()
         assert ([one["command"] for one in page["commands"]], page["next"]) == ([{"n": 1}], None)
         assert (await client.get("/api/devices/a/commands?limit=0")).status_code == 422
+        bogus = await client.get("/api/devices/a/commands?after=bogus")
+        assert (bogus.status_code, bogus.json()["detail"][0]["loc"]) == (422, ["query", "after"])
         assert (await client.delete(where[0], headers=OTHER)).status_code == 403
         assert (await client.delete(where[0])).json()["state"] == "cancelled"
         assert (await client.get(where[0].replace("/a/", "/b/"))).status_code == 404
         assert (await client.get("/api/devices/a/commands/none")).status_code == 404
         gone = await client.post("/api/devices/a/commands", json={"command": "x", "lifetime": 0})
         assert (gone.status_code, gone.json()["state"]) == (200, "expired")
+
+
+async def test_a_command_ends_between_two_pages() -> None:
+    """The next page goes on behind its place; it does not begin anew."""
+    async with api(DeviceSettings(known={"a": {}})) as (_, client):
+        path = "/api/devices/a/commands"
+        where = [
+            (await client.post(f"{path}?wait=0", json={"command": number})).headers["location"] for number in range(3)
+        ]
+        page = (await client.get(f"{path}?limit=2")).json()
+        assert [one["command"] for one in page["commands"]] == [0, 1]
+        for one in where[:2]:
+            assert (await client.delete(one)).json()["state"] == "cancelled"
+        page = (await client.get(path, params={"limit": 2, "after": page["next"]})).json()
+        assert ([one["command"] for one in page["commands"]], page["next"]) == ([2], None)
 
 
 async def test_options_of_a_command() -> None:

@@ -123,12 +123,14 @@ class Change:
         state: the state.
         at: when.
         answer: what the device said, if it answered or refused.
+        number: of the command among all that were submitted, from 1 on: the order in which a device gets its own.
     """
 
     command: Command
     state: CommandState
     at: float
     answer: object = field(default=None, repr=False)
+    number: int = 0
 
     @property
     def is_end(self) -> bool:

@@ -133,9 +133,9 @@ class Commands:
         if older is not None:
             self._drop(lane, older, CommandState.DISPLACED, now, log)
         lifetime = self._options.lifetime_s if command.lifetime_s is None else command.lifetime_s
-        entry = _Entry(command, now + lifetime, Change(command, CommandState.QUEUED, now))
-        self._entries[command.command_id] = entry
         self._submitted += 1
+        entry = _Entry(command, now + lifetime, Change(command, CommandState.QUEUED, now, number=self._submitted))
+        self._entries[command.command_id] = entry
         log.changes.append(entry.last)
         self._enqueue(lane, entry)
         self._pump(command.device_id, lane, now, log)
@@ -379,7 +379,7 @@ class Commands:
 
     def _move(self, entry: _Entry, state: CommandState, now: float, log: _Log, answer: object = None) -> None:
         assert state in TRANSITIONS[entry.last.state], (entry.last.state, state)
-        entry.last = Change(entry.command, state, now, answer)
+        entry.last = Change(entry.command, state, now, answer, entry.last.number)
         log.changes.append(entry.last)
 
     def _end(self, entry: _Entry, state: CommandState, now: float, log: _Log, answer: object = None) -> None:

@@ -94,7 +94,6 @@ class CommandsBody(BaseModel):
     """Commands of a device that have not ended, in the order of writing."""
 
     commands: list[CommandBody]
-    next: str | None = Field(
-        description="pass as `after` for the next page; null on the last. If that command ends meanwhile, the next "
-        "page begins with the first that has not"
+    next: int | None = Field(
+        description="pass as `after` for the next page, whatever has ended meanwhile; null on the last"
     )

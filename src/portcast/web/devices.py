@@ -206,17 +206,16 @@ def _add_commands(router: APIRouter, routes: _Routes) -> None:
     )
     async def commands(
         device: str,
-        after: Annotated[str, Query(description="`next` of the page before")] = "",
+        after: Annotated[int, Query(ge=0, description="`next` of the page before")] = 0,
         limit: Annotated[int, Query(ge=1, le=10 * PAGE, description="most commands returned")] = PAGE,
     ) -> CommandsBody:
         """List the commands of a device that have not ended. The topic `$devices/{device}/commands` has the others."""
         the = routes.node()
-        found = the.devices.commands.commands_of(routes.device(device).id)
-        begin = next((at for at, one in enumerate(found, 1) if one.command.command_id == after), 0)
-        page = found[begin : begin + limit]
-        more = begin + limit < len(found)
+        # By number, not id: the last command of the page before may have ended meanwhile.
+        found = [one for one in the.devices.commands.commands_of(routes.device(device).id) if one.number > after]
+        page = found[:limit]
         return CommandsBody(
-            commands=[_command(the, one) for one in page], next=page[-1].command.command_id if more else None
+            commands=[_command(the, one) for one in page], next=page[-1].number if len(found) > limit else None
         )
 
     @router.get(
