@@ -61,6 +61,17 @@ def test_expressions_meet_values_that_nobody_expected() -> None:
     assert ConstructCodec(divided).decode(b"\x02").part == 3
     with pytest.raises(CodecError, match="ZeroDivisionError"):
         ConstructCodec(divided).decode(b"\x00")
+    missing = construct.Struct(
+        "kind" / construct.Byte,
+        "body" / construct.Switch(construct.this.kind, {1: construct.Struct("length" / construct.Byte)}),
+        "rest" / construct.Bytes(lambda ctx: ctx.body.length if ctx.kind == 1 else ctx.absent),
+    )
+    assert ConstructCodec(missing).decode(b"\x01\x01x").rest == b"x"
+    with pytest.raises(CodecError, match="AttributeError"):
+        ConstructCodec(missing).decode(b"\x02x")
+    by_key = construct.Struct("part" / construct.Computed(lambda ctx: ctx["absent"]))
+    with pytest.raises(CodecError, match="KeyError"):
+        ConstructCodec(by_key).decode(b"")
     wrong = construct.Struct("part" / construct.Computed(lambda this: None + 1))  # type: ignore[operator]  # the fault
     with pytest.raises(TypeError):
         ConstructCodec(wrong).decode(b"")

@@ -171,6 +171,10 @@ class Divides(KaitaiStruct):  # type: ignore[misc]  # kaitaistruct is not typed
     def __init__(self, _io: Any) -> None:
         super().__init__(_io)
         self.by = _io.read_u1()
+        if self.by > 1:
+            self.divisor = self.by
+        if self.by == 1:
+            _io.read_bytes(self.divisor)
         self.part = 6 // self.by if self.by != 255 else Divides(_io)
 
 
@@ -180,6 +184,8 @@ def test_expressions_meet_values_that_nobody_expected() -> None:
     assert codec.decode(b"\x02").part == 3
     with pytest.raises(CodecError, match="ZeroDivisionError at byte 1"):
         codec.decode(b"\x00")
+    with pytest.raises(CodecError, match="AttributeError at byte 1"):  # a field that this frame does not have
+        codec.decode(b"\x01")
     with pytest.raises(CodecError, match="nested too deep"):
         codec.decode(b"\xff" * 10_000)
 

@@ -11,9 +11,9 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from portcast.codecs.model import problems_of
 from portcast.errors import CodecError, ConfigurationError, MissingDependencyError
 
-# What a construct's own expressions raise when they meet values that nobody expected. TypeError and AttributeError are
-# not among them: those are faults of the construct, and are handled as such.
-_HOSTILE = (ValueError, ArithmeticError, LookupError, EOFError, struct.error)
+# What a construct's own expressions raise when they meet values that nobody expected. AttributeError is what a key that
+# is missing in `ctx.key` is. TypeError is not among them: that is a fault of the construct, and is handled as such.
+_HOSTILE = (ValueError, ArithmeticError, LookupError, AttributeError, EOFError, struct.error)
 
 _PROBLEMS = {
     "StreamError": "the frame ends too early",
@@ -103,7 +103,7 @@ class ConstructCodec:
             return cast("bytes", self._subject.build(value))
         except self._error as error:
             raise CodecError("construct", _problem(error)) from error
-        except (*_HOSTILE, TypeError, AttributeError) as error:
+        except (*_HOSTILE, TypeError) as error:
             raise CodecError("construct", f"cannot encode {type(value).__name__} ({error!r:.80})") from error
 
     def _without_streams(self, value: Any) -> None:

@@ -11,8 +11,9 @@ from portcast.errors import CodecError, ConfigurationError, MissingDependencyErr
 
 S = TypeVar("S")
 
-# What generated code raises when it meets values that nobody expected.
-_HOSTILE = (ValueError, ArithmeticError, LookupError, EOFError, struct.error)
+# What generated code raises when it meets values that nobody expected; AttributeError where it looks at a field that
+# this frame does not have (``if`` in the .ksy file).
+_HOSTILE = (ValueError, ArithmeticError, LookupError, AttributeError, EOFError, struct.error)
 
 MOST_BYTES = 65_536
 """Of an encoded frame whose size nobody says; as ``max_frame`` of most framings."""
@@ -51,7 +52,7 @@ class KaitaiCodec(Generic[S]):
         self._errors: type[Exception] = kaitaistruct.KaitaiStructError
         writable = getattr(kaitaistruct, "ReadWriteKaitaiStruct", None)  # not in 0.10
         self.is_writable = writable is not None and issubclass(kind, writable)
-        self._refusals: tuple[type[Exception], ...] = (self._errors, *_HOSTILE, TypeError, AttributeError)
+        self._refusals: tuple[type[Exception], ...] = (self._errors, *_HOSTILE, TypeError)
         if self.is_writable:
             self._refusals += (kaitaistruct.ConsistencyError, kaitaistruct.ConsistencyNotCheckedError)
 
