@@ -150,7 +150,8 @@ class Same(BaseModel):
         (lambda: union([BEAT, program(Same)]), "Beat and Same have the same kind 3; change one"),
         (
             lambda: union([LOGIN, program(Far, UInt8(), b"$$")]),
-            r"'kind' is not at one place \(byte 1: .*, byte 2: .*\)",
+            r"'kind' is not at one place \(Login: byte 1, UInt8 of 1 byte, big-endian; Far: byte 2, UInt8 of 1 byte, "
+            r"big-endian\); give it the same layout",
         ),
         (lambda: union([LOGIN, program(Far, UInt16())]), "'kind' is not at one place"),
         (lambda: union([LOGIN, BEAT], tag="x"), "Beat has no 'x' at a fixed place; declare 'x' in it"),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from types import NoneType, UnionType
 from typing import Annotated, Any, Protocol, TypeAlias, Union, get_args, get_origin, runtime_checkable
 
 from pydantic import BaseModel
 
 from portcast.codecs.binary_content import Content, FixedContent
+from portcast.codecs.binary_fit import misfit
 from portcast.codecs.binary_groups import ListElement, Repeat, Sized, SizedElement
 from portcast.codecs.binary_layout import ByteOrder, Constant, Layout, Padding, PaddingBits
 from portcast.codecs.binary_lengths import REST, Measured
@@ -126,7 +126,7 @@ class _Compiler:
             self._fail(name, problem, "only fields of fixed width can; or cut that off with Sized(…)")
 
     def _sort(
-        self, name: str, annotation: object, metadata: Iterable[object]
+        self, name: str, annotation: object, metadata: tuple[object, ...]
     ) -> tuple[list[Mark], list[Kind], list[Mark]]:
         """Return the marks before the layout, the layout, and the marks behind it."""
         before: list[Mark] = []
@@ -141,6 +141,12 @@ class _Compiler:
                 (after if kinds else before).append(item)
         if not kinds and not _is_model(annotation):
             self._fail(name, "has no layout", 'annotate it: Annotated[int, UInt16()], Annotated[bytes, Bytes("size")]')
+        # What stands behind a Repeat is a mistake of its own.
+        is_one = kinds and not any(isinstance(kind, Repeat) for kind in kinds)
+        if is_one and (read := misfit(self._model, name, annotation, metadata, kinds[-1])):
+            held = getattr(get_origin(annotation) or annotation, "__name__", str(annotation))
+            problem = f"is a {held}, and its layout reads {read}"
+            self._fail(name, problem, "annotate a type that holds it, or convert it with BeforeValidator(…)")
         return before, kinds, after
 
     def _add_marks(self, name: str, marks: list[Mark]) -> None:

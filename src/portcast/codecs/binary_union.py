@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field, GetCoreSchemaHandler
 from pydantic.errors import PydanticUserError
 from pydantic_core import CoreSchema
 
+from portcast.codecs.binary_content import FixedContent
 from portcast.codecs.binary_layout import PREFIXES, ByteOrder, Layout, Reader
 from portcast.codecs.binary_lengths import bytes_text, left_text
 from portcast.codecs.binary_program import Path, Program
@@ -77,11 +78,13 @@ class UnionElement:
         if union.unknown is not None and union.unknown not in self._by_model:
             raise ConfigurationError(where, f"{union.unknown.__name__} is not in the union", "add it with |")
         self._unknown = self._by_model[union.unknown] if union.unknown else None
-        places = {_place(program, union.tag, where) for program in programs}
-        if len(places) > 1:
-            shown = ", ".join(sorted(f"byte {offset}: {layout}" for offset, layout, _ in places))
-            raise ConfigurationError(where, f"{union.tag!r} is not at one place ({shown})", "give it the same layout")
-        self._offset, layout, order = places.pop()
+        places = [_place(program, union.tag, where) for program in programs]
+        for program, place in zip(programs, places, strict=True):
+            if place != places[0]:
+                shown = f"{_shown(programs[0], places[0])}; {_shown(program, place)}"
+                hint = "give it the same layout, with the same options, at the same byte of both"
+                raise ConfigurationError(where, f"{union.tag!r} is not at one place ({shown})", hint)
+        self._offset, layout, order = places[0]
         self._reader: Reader = layout.reader(order)
         self._struct = struct.Struct(PREFIXES[order] + self._reader.code)
         self._by_tag: dict[object, Program] = {}
@@ -154,6 +157,14 @@ class UnionElement:
     def locate(self, frame: bytes, at: int, path: Path, values: Mapping[str, object]) -> int:
         """Return ``at``: what is inside was validated when it was read."""
         return at
+
+
+def _shown(program: Program, place: tuple[int, Layout, ByteOrder]) -> str:
+    offset, layout, order = place
+    kind = layout.content if isinstance(layout, FixedContent) else layout
+    return (
+        f"{program.model.__name__}: byte {offset}, {type(kind).__name__} of {bytes_text(layout.width)}, {order}-endian"
+    )
 
 
 def _place(program: Program, tag: str, where: str) -> tuple[int, Layout, ByteOrder]:
