@@ -98,7 +98,7 @@ def _add_rules(router: APIRouter, routes: _Routes) -> None:
     @router.put(
         "/api/recorder/rules/{rule:path}",
         tags=["recorder"],
-        responses={400: {"model": Problem}, **_UNAVAILABLE},
+        responses={400: {"model": Problem}, **_UNAVAILABLE, 404: {"description": "a rule holds no line breaks"}},
         dependencies=[Depends(only_known("for")), routes.allowed],
     )
     async def record(
