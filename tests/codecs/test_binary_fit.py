@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from itertools import count
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -59,7 +60,7 @@ def made(annotation: Any) -> type[BinaryModel]:
         (Annotated[list[Annotated[str, UInt8()]], Repeat(2)], "a number"),
         (Annotated[str, Sized(2), UInt16()], "a number"),
     ],
-    ids=str,
+    ids=count(),
 )
 def test_what_no_frame_can_satisfy(annotation: Any, read: str) -> None:
     """The class is refused, with the field."""
@@ -86,7 +87,7 @@ def test_what_no_frame_can_satisfy(annotation: Any, read: str) -> None:
         (Annotated[str, UInt8(), PlainValidator(str)], b"\x01"),
         (Annotated[str, UInt8(), WrapValidator(lambda value, handler: handler(str(value)))], b"\x01"),
     ],
-    ids=str,
+    ids=count(),  # a validator's text has an address
 )
 def test_what_some_frame_satisfies(annotation: Any, frame: bytes) -> None:
     """Nothing that works is refused."""
