@@ -25,7 +25,11 @@ def connected(port: int, receive_buffer: int = 0, context: ssl.SSLContext | None
     if receive_buffer:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     sock.settimeout(LIMIT_S)
-    sock.connect(("127.0.0.1", port))
+    try:
+        sock.connect(("127.0.0.1", port))
+    except OSError:  # a refusal may be as fast as that
+        sock.close()
+        raise
     return context.wrap_socket(sock, server_hostname="localhost") if context is not None else sock
 
 

@@ -133,7 +133,7 @@ def test_is_not_killed_and_recovers(limited: Server) -> None:
         send(devices[:2], line, 3000)
         send(devices[2:], line, FRAMES)
         wait_until(lambda: limited.ready() == (503, "memory"), "memory to be short", limit_s=30)
-        with connected(limited.handler) as newcomer, pytest.raises(ConnectionResetError):
+        with pytest.raises(ConnectionResetError), connected(limited.handler) as newcomer:
             newcomer.recv(1)
         with WebSocket(limited.http, "/ws/bulk") as browser:
             assert (browser.read(), browser.code) == (None, 1013)
