@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from e2e.serving import Serve
+from e2e.serving import Serve, running
 from e2e.watching import Watch
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -30,12 +30,8 @@ expect.set_options(timeout=10_000)
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
     """A running gateway with three line listeners and empty histories."""
-    running = Serve(tmp_path / "serve.log")
-    try:
-        running.start()
-        yield running
-    finally:
-        running.stop()
+    with running(Serve(tmp_path / "serve.log")) as serve:
+        yield serve
 
 
 @pytest.fixture(scope="session")

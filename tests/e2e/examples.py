@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from playwright.sync_api import BrowserContext, Page, expect
 
-from e2e.serving import Example
+from e2e.serving import Example, running
 from e2e.watching import Watch
 
 
-@contextmanager
-def running(folder: Path, name: str) -> Iterator[Example]:
+def example(folder: Path, name: str) -> AbstractContextManager[Example]:
     """Serve an example until the end of the block."""
-    serve = Example(folder / "log", name)
-    try:
-        serve.start()
-        yield serve
-    finally:
-        serve.stop()
+    return running(Example(folder / "log", name))
 
 
 def opened(context: BrowserContext, serve: Example) -> tuple[Page, Watch]:

@@ -10,9 +10,10 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from portcast import ApiKey
 
@@ -119,6 +120,19 @@ app.include_router(gateway, prefix="/live/portcast")
 """
 
 
+S = TypeVar("S", bound=Serve)
+
+
+@contextmanager
+def running(serve: S) -> Iterator[S]:
+    """Start one, and stop it at the end of the block."""
+    try:
+        serve.start()
+        yield serve
+    finally:
+        serve.stop()
+
+
 class Embedded(Serve):
     """A gateway inside somebody's FastAPI app, under a prefix, run by plain uvicorn."""
 
@@ -136,7 +150,7 @@ class Embedded(Serve):
 
 DEVICES_APP = """\
 import json
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import FastAPI
 from portcast import (

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from e2e.serving import Fleet, FleetDevice
+from e2e.serving import Fleet, FleetDevice, running
 from e2e.watching import Watch
 from portcast import ApiKey
 
@@ -27,12 +27,8 @@ MOST = 200
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Fleet]:
     """An app with devices, under a prefix."""
-    running = Fleet(tmp_path / "uvicorn.log", KNOWN)
-    try:
-        running.start()
-        yield running
-    finally:
-        running.stop()
+    with running(Fleet(tmp_path / "uvicorn.log", KNOWN)) as serve:
+        yield serve
 
 
 @pytest.fixture

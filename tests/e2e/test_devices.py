@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from e2e.serving import Fleet, FleetDevice, Serve, wait_until
+from e2e.serving import Fleet, FleetDevice, Serve, running, wait_until
 from e2e.watching import Watch
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(90)]
@@ -30,12 +30,8 @@ def known(request: pytest.FixtureRequest) -> dict[str, dict[str, str]]:
 @pytest.fixture
 def serve(tmp_path: Path, known: dict[str, dict[str, str]]) -> Iterator[Fleet]:
     """In place of the standalone gateway: an app with devices, under a prefix."""
-    running = Fleet(tmp_path / "uvicorn.log", known)
-    try:
-        running.start()
-        yield running
-    finally:
-        running.stop()
+    with running(Fleet(tmp_path / "uvicorn.log", known)) as serve:
+        yield serve
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from e2e.serving import Embedded, Serve
+from e2e.serving import Embedded, Serve, running
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
 
@@ -16,12 +16,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
     """In place of the standalone gateway: the page fixture opens this one."""
-    running = Embedded(tmp_path / "uvicorn.log")
-    try:
-        running.start()
-        yield running
-    finally:
-        running.stop()
+    with running(Embedded(tmp_path / "uvicorn.log")) as serve:
+        yield serve
 
 
 def test_the_page_works_under_a_prefix(page: Page, serve: Serve) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Page, WebSocketRoute, expect
 
-from e2e.examples import opened, running
+from e2e.examples import example, opened
 from e2e.serving import Example, wait_until
 from e2e.watching import Watch
 
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
 
 def test_a_page_with_the_sdk(context: BrowserContext, tmp_path: Path) -> None:
     """Sensors live; notes with history, for everybody; and how many are there."""
-    with running(tmp_path, "browser_sdk") as serve:
+    with example(tmp_path, "browser_sdk") as serve:
         page, watch = opened(context, serve)
         expect(page.locator("#present")).to_have_text("1")
         serve.send(b'{"sensor": "boiler-1", "celsius": 81.5}\nno json\n{"sensor": "boiler-2", "celsius": 7}\n')
@@ -50,7 +50,7 @@ def _tracks(page: Page, points: int) -> None:
 
 def test_a_map_keeps_its_tracks(context: BrowserContext, tmp_path: Path) -> None:
     """Over a broken connection by recovery, over a reload by history."""
-    with running(tmp_path, "trackers_map") as serve:
+    with example(tmp_path, "trackers_map") as serve:
         _positions(serve, range(10, 20))
         page, watch = context.new_page(), Watch(serve.url)
         watch.follow(page)

@@ -15,7 +15,7 @@ from examples.gt06_tracker.messages import Answer, Command, Heartbeat, Login, Po
 from examples.gt06_tracker.simulator import CELL, Car
 from playwright.sync_api import BrowserContext, expect
 
-from e2e.examples import opened, running
+from e2e.examples import example, opened
 from e2e.serving import Example
 from portcast.codecs import codec_for
 
@@ -72,7 +72,7 @@ class Tracker:
 def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Example]:
     """The product with an empty database."""
     monkeypatch.setenv("GT06_DATABASE", f"sqlite:///{tmp_path}/trackers.db")
-    with running(tmp_path, "gt06_tracker.app") as serve:
+    with example(tmp_path, "gt06_tracker.app") as serve:
         yield serve
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import http.server
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from e2e.serving import DIRECT, Guarded, Serve, wait_until
+from e2e.serving import DIRECT, Guarded, Serve, running, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
 
@@ -127,14 +127,8 @@ def attacker() -> Iterator[str]:
     thread.join(5)
 
 
-@contextmanager
-def _guarded(folder: Path) -> Iterator[Guarded]:
-    serve = Guarded(folder / "serve.log", SETTINGS)
-    try:
-        serve.start()
-        yield serve
-    finally:
-        serve.stop()
+def _guarded(folder: Path) -> AbstractContextManager[Guarded]:
+    return running(Guarded(folder / "serve.log", SETTINGS))
 
 
 def _log_in(page: Page, serve: Serve) -> None:

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, WebSocketRoute, expect
 
-from e2e.serving import Guarded, wait_until
+from e2e.serving import Guarded, running, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
 
 
-@contextmanager
-def _serving(folder: Path, settings: str, *arguments: str) -> Iterator[Guarded]:
-    serve = Guarded(folder / "serve.log", settings, *arguments)
-    try:
-        serve.start()
-        yield serve
-    finally:
-        serve.stop()
+def _serving(folder: Path, settings: str, *arguments: str) -> AbstractContextManager[Guarded]:
+    return running(Guarded(folder / "serve.log", settings, *arguments))
 
 
 def _publish(serve: Guarded, *lines: bytes) -> None:
