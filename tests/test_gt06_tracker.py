@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from importlib import import_module
 from pathlib import Path
@@ -201,21 +201,27 @@ async def test_a_command_ends_with_the_trackers_own_answer(
 ) -> None:
     """Over HTTP, with the number of the command in the tracker's answer."""
     messages = part("messages")
+    answer = messages.Answer.from_bytes((FRAMES[golden_name].frames or ())[0])
+    said = await _commanded(product, lambda device: device.send_frame(answer.model_copy(update={"flag": 1}).to_bytes()))
+    assert said == {"state": state, "text": text}
+
+
+async def _commanded(product: Any, answer: Callable[[TestDevice], Awaitable[None]]) -> Any:
+    """Command a tracker that has logged in, have it answer, and return what HTTP said."""
+    said: list[Any] = []
     async with TestDevice(product.app) as device, http(product.app) as client:
         await device.send(FRAMES["login"].data)
         await device.expect(FRAMES["login acknowledged"].data)
+
+        async def post() -> None:
+            said.append((await client.post(f"/trackers/{IMEI}/commands", json={"text": "DYD,000000#"})).json())
+
         async with anyio.create_task_group() as tasks:
-            said: list[Any] = []
-
-            async def post() -> None:
-                said.append((await client.post(f"/trackers/{IMEI}/commands", json={"text": "DYD,000000#"})).json())
-
             tasks.start_soon(post)
-            command = messages.Command(flag=1, text="DYD,000000#", serial=1)
-            await device.expect_frame(command.to_bytes())
-            answer = messages.Answer.from_bytes((FRAMES[golden_name].frames or ())[0])
-            await device.send_frame(answer.model_copy(update={"flag": 1}).to_bytes())
-        assert said == [{"state": state, "text": text}]
+            await device.expect_frame(part("messages").Command(flag=1, text="DYD,000000#", serial=1).to_bytes())
+            await answer(device)
+    (only,) = said
+    return only
 
 
 @pytest.mark.anyio
@@ -233,19 +239,8 @@ async def test_newer_terminals_answer_with_0x21(
     """With the long header, flag, encoding, text, and the check value of the specification (CRC-ITU)."""
     body = b"\x21" + (1).to_bytes(4, "big") + bytes([encoding]) + content + b"\x00\x18"
     covered = (len(body) + 2).to_bytes(2, "big") + body
-    async with TestDevice(product.app) as device, http(product.app) as client:
-        await device.send(FRAMES["login"].data)
-        await device.expect(FRAMES["login acknowledged"].data)
-        async with anyio.create_task_group() as tasks:
-            said: list[Any] = []
-
-            async def post() -> None:
-                said.append((await client.post(f"/trackers/{IMEI}/commands", json={"text": "DYD,000000#"})).json())
-
-            tasks.start_soon(post)
-            await device.expect_frame(part("messages").Command(flag=1, text="DYD,000000#", serial=1).to_bytes())
-            await device.send(b"\x79\x79" + covered + _crc_itu(covered).to_bytes(2, "big") + b"\r\n")
-        assert said == [{"state": state, "text": text}]
+    frame = b"\x79\x79" + covered + _crc_itu(covered).to_bytes(2, "big") + b"\r\n"
+    assert await _commanded(product, lambda device: device.send(frame)) == {"state": state, "text": text}
 
 
 def _crc_itu(data: bytes) -> int:
