@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Protocol, TypeVar, runtime_checkable
 
 T = TypeVar("T")
+
+HOSTILE = (ValueError, ArithmeticError, LookupError, AttributeError, EOFError, struct.error)
+"""What parsers that others wrote raise when they meet values that nobody expected. AttributeError is what a field is
+that this frame does not have: a key of construct's ``ctx.key``, an ``if`` in a .ksy file. TypeError is a fault of
+theirs."""
 
 
 @runtime_checkable

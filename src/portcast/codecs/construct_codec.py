@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import struct
 from io import BytesIO
 from typing import Any, cast
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from portcast.codecs.base import HOSTILE
 from portcast.codecs.model import problems_of
 from portcast.errors import CodecError, ConfigurationError, MissingDependencyError
-
-# What a construct's own expressions raise when they meet values that nobody expected. AttributeError is what a key that
-# is missing in `ctx.key` is. TypeError is not among them: that is a fault of the construct, and is handled as such.
-_HOSTILE = (ValueError, ArithmeticError, LookupError, AttributeError, EOFError, struct.error)
 
 _PROBLEMS = {
     "StreamError": "the frame ends too early",
@@ -78,7 +74,7 @@ class ConstructCodec:
             raise CodecError("construct", _problem(error), frame) from None
         except RecursionError:
             raise CodecError("construct", "nested too deep", frame) from None
-        except _HOSTILE as error:
+        except HOSTILE as error:
             raise CodecError("construct", type(error).__name__, frame) from error
         if (left := len(frame) - stream.tell()) > 0:
             raise CodecError("construct", f"{left} bytes are left", frame)
@@ -103,7 +99,7 @@ class ConstructCodec:
             return cast("bytes", self._subject.build(value))
         except self._error as error:
             raise CodecError("construct", _problem(error)) from error
-        except (*_HOSTILE, TypeError) as error:
+        except (*HOSTILE, TypeError) as error:
             raise CodecError("construct", f"cannot encode {type(value).__name__} ({error!r:.80})") from error
 
     def _without_streams(self, value: Any) -> None:

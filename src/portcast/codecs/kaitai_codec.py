@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 from io import BytesIO
 from typing import Any, Generic, TypeVar
 
+from portcast.codecs.base import HOSTILE
 from portcast.errors import CodecError, ConfigurationError, MissingDependencyError
 
 S = TypeVar("S")
-
-# What generated code raises when it meets values that nobody expected; AttributeError where it looks at a field that
-# this frame does not have (``if`` in the .ksy file).
-_HOSTILE = (ValueError, ArithmeticError, LookupError, AttributeError, EOFError, struct.error)
 
 MOST_BYTES = 65_536
 """Of an encoded frame whose size nobody says; as ``max_frame`` of most framings."""
@@ -52,7 +48,7 @@ class KaitaiCodec(Generic[S]):
         self._errors: type[Exception] = kaitaistruct.KaitaiStructError
         writable = getattr(kaitaistruct, "ReadWriteKaitaiStruct", None)  # not in 0.10
         self.is_writable = writable is not None and issubclass(kind, writable)
-        self._refusals: tuple[type[Exception], ...] = (self._errors, *_HOSTILE, TypeError)
+        self._refusals: tuple[type[Exception], ...] = (self._errors, *HOSTILE, TypeError)
         if self.is_writable:
             self._refusals += (kaitaistruct.ConsistencyError, kaitaistruct.ConsistencyNotCheckedError)
 
@@ -76,7 +72,7 @@ class KaitaiCodec(Generic[S]):
             raise CodecError("kaitai", _problem(error, stream.pos()), frame) from None
         except RecursionError:
             raise CodecError("kaitai", "nested too deep", frame) from None
-        except _HOSTILE as error:
+        except HOSTILE as error:
             raise CodecError("kaitai", f"{type(error).__name__} at byte {stream.pos()}", frame) from error
         if (left := len(frame) - stream.pos()) > 0:
             raise CodecError("kaitai", f"{left} bytes are left", frame)
