@@ -6,8 +6,9 @@ import pytest
 
 from portcast.address import parse_address
 from portcast.api_keys import KeyTable
+from portcast.config import HttpOptions
 from portcast.permissions import PermissionTable
-from portcast.posture_view import View, everybody_at, is_everybody, is_some
+from portcast.posture_view import Finding, View, at_most, everybody_at, is_everybody, is_some, named_networks
 from portcast.settings import load_settings
 from portcast.web.sdk_basis import Basis
 from portcast.web.sdk_rules import Rules
@@ -61,3 +62,16 @@ def test_networks(networks: tuple[str, ...], some: bool, everybody: bool) -> Non
 def test_who_can_reach_an_address(address: str, who: str) -> None:
     """A wildcard is no private network, although `ipaddress` says so."""
     assert everybody_at(parse_address(address)) == who
+
+
+def test_limits_that_are_none_are_left_out() -> None:
+    """0 means no limit everywhere."""
+    assert at_most({"connections": 20, "connects per second": 0.0, "frames": 2.5}) == "20 connections, 2.5 frames"
+    assert at_most({"connections": 0}) == ""
+
+
+def test_networks_are_told_where_some_are_named() -> None:
+    """In the words of the settings."""
+    options = HttpOptions(allow=("10.0.0.0/8", "fd00::/8"))
+    assert list(named_networks("http", options)) == [Finding("ok", "http", "allow: 10.0.0.0/8, fd00::/8")]
+    assert list(named_networks("http", HttpOptions())) == []

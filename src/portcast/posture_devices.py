@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from portcast.listen_url import ListenerConfig, asks_certificate, is_open
-from portcast.posture_view import Finding, Level, View, everybody_at, is_everybody, is_private, is_some
+from portcast.posture_view import (
+    Finding,
+    Level,
+    View,
+    at_most,
+    everybody_at,
+    is_everybody,
+    is_private,
+    is_some,
+    named_networks,
+)
 
 
 def device_reach(view: View) -> Iterator[Finding]:
@@ -71,11 +81,9 @@ def device_limits(view: View) -> Iterator[Finding]:
             "frames per second of one connection": options.message_rate,
             "bytes per second of one connection": options.rate_bytes,
         }
-        if those := [f"{most:g} {what}" for what, most in limits.items() if most]:
-            yield Finding("ok", subject, f"at most {', '.join(those)}")
-        for name in ("allow", "deny"):
-            if networks := getattr(options, name):
-                yield Finding("ok", subject, f"{name}: {', '.join(networks)}")
+        if those := at_most(limits):
+            yield Finding("ok", subject, f"at most {those}")
+        yield from named_networks(subject, options)
         if _who_connects(one) and options.device_tokens and not options.connect_rate:
             yield Finding("note", subject, "tokens can be tried as often as one connects: connect_rate is not set")
         if _who_connects(one) and not (options.max_per_address or is_some(options.allow)):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from portcast.api_keys import RECORDER_LEVEL
 from portcast.centrifuge.messages import PublishRequest, SubscribeRequest
 from portcast.centrifuge_options import LEAST_SECRET_BYTES
-from portcast.posture_view import Finding, Level, View, everybody_at, is_everybody, is_some
+from portcast.posture_view import Finding, Level, View, at_most, everybody_at, is_everybody, is_some, named_networks
 from portcast.runtime.limits import subscriber_budget
 from portcast.topic_table import is_namespace
 from portcast.web.hosts import HostRule
@@ -129,11 +129,9 @@ def http_connections(view: View) -> Iterator[Finding]:
         "connects per second": options.connect_rate,
         "clients that follow topics": options.max_subscribers_per_address,
     }
-    if those := [f"{most:g} {what}" for what, most in limits.items() if most]:
-        yield Finding("ok", "http", f"of one address at most {', '.join(those)}")
-    for name in ("allow", "deny"):
-        if networks := getattr(options, name):
-            yield Finding("ok", "http", f"{name}: {', '.join(networks)}")
+    if those := at_most(limits):
+        yield Finding("ok", "http", f"of one address at most {those}")
+    yield from named_networks("http", options)
     if not view.is_public or is_some(options.allow):
         return
     # Sockets of a proxy stand for many, so that only what follows topics can be limited behind one.

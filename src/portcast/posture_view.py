@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -12,6 +12,7 @@ from starlette.requests import HTTPConnection
 from portcast.address import Address
 from portcast.api_keys import ALL_RIGHTS
 from portcast.centrifuge.messages import ConnectRequest
+from portcast.config import HttpOptions, ListenerOptions
 from portcast.settings import Settings
 from portcast.web.sdk_access import Admission, Caller
 from portcast.web.sdk_rules import Rules
@@ -79,6 +80,18 @@ class View:
 
 
 Check = Callable[[View], Iterable[Finding]]
+
+
+def at_most(limits: Mapping[str, float]) -> str:
+    """Return limits in words, those that are 0 left out: "" if all are."""
+    return ", ".join(f"{most:g} {what}" for what, most in limits.items() if most)
+
+
+def named_networks(subject: str, options: HttpOptions | ListenerOptions) -> Iterator[Finding]:
+    """Say which networks are let in and which are not, where some are named."""
+    for name in ("allow", "deny"):
+        if networks := getattr(options, name):
+            yield Finding("ok", subject, f"{name}: {', '.join(networks)}")
 
 
 def everybody_at(address: Address) -> str:
