@@ -15,7 +15,17 @@ from portcast.history import HistoryLimits
 from portcast.runtime import Node
 from portcast.web.asgi_sink import AsgiSink
 from portcast.web.encodings import WebSocketJson, WebSocketPlain
-from portcast.web.subscribe import MAX_FILTERS, MAX_REPLAY, Replay, Wish, read_wish, ready_node, replay, serve
+from portcast.web.subscribe import (
+    MAX_FILTERS,
+    MAX_REPLAY,
+    Replay,
+    Wish,
+    read_wish,
+    ready_node,
+    replay,
+    running_node,
+    serve,
+)
 
 DEFAULT = Wish(("#",), is_json=False, since="", history=0)
 
@@ -98,10 +108,12 @@ def _raise() -> Node:
 async def test_only_a_ready_node_takes_clients() -> None:
     """Before the start, and from the stop signal on, a new client would only be in the way."""
     assert ready_node(_raise) is None
+    assert running_node(_raise) is None
     async with started_node() as node:
         assert ready_node(lambda: node) is node
         await node.drain()
         assert ready_node(lambda: node) is None
+        assert running_node(lambda: node) is node
 
 
 # The replay

@@ -46,7 +46,7 @@ from portcast.web.models import (
     TopicsBody,
 )
 from portcast.web.query import only_known, query_of
-from portcast.web.subscribe import NodeOf, or_unavailable
+from portcast.web.subscribe import NodeOf, or_unavailable, running_node
 
 PAGE = 100
 """Entries per page unless the client says otherwise; at most ten times that."""
@@ -85,9 +85,8 @@ def add_health(router: APIRouter, node: NodeOf) -> None:
     @router.get("/health/ready", tags=["health"], responses={503: {"model": ReadyBody}})
     async def ready(response: Response) -> ReadyBody:
         """Answer 200 while devices and clients are accepted, 503 before start, while stopping, and short of memory."""
-        try:
-            the = node()
-        except RuntimeError:
+        the = running_node(node)
+        if the is None:
             response.status_code = 503
             return ReadyBody(status="stopped", loop=None)
         if not the.takes_clients:

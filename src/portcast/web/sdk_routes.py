@@ -15,7 +15,7 @@ from portcast.web.sdk_access import Access
 from portcast.web.sdk_http import add_sdk_http
 from portcast.web.sdk_node import SdkNode
 from portcast.web.sdk_websocket import SdkWebSocketEndpoint
-from portcast.web.subscribe import NodeOf, ready_node
+from portcast.web.subscribe import NodeOf, ready_node, running_node
 
 AccessOf = Callable[[], Access]
 """Returns the rules of the running app."""
@@ -47,15 +47,12 @@ class _SdkNodes:
     def ready(self) -> SdkNode | None:
         """Return the running node's, if it takes new clients."""
         node = ready_node(self._node)
-        return None if node is None else self._of(node)
+        return self._of(node) if node is not None else None
 
     def serving(self) -> SdkNode | None:
         """Return the running node's, also while it takes no new clients because memory is short."""
-        try:
-            node = self._node()
-        except RuntimeError:
-            return None
-        return self._of(node) if node.state == "ready" else None
+        node = running_node(self._node)
+        return self._of(node) if node is not None and node.state == "ready" else None
 
     def _of(self, node: Node) -> SdkNode:
         if self._current is None or self._current.hub is not node.hub:

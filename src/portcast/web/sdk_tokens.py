@@ -17,14 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from portcast.centrifuge.codes import (
-    INTERNAL,
-    INVALID_TOKEN,
-    PERMISSION_DENIED,
-    TOKEN_EXPIRED,
-    Disconnect,
-    ReplyError,
-)
+from portcast.centrifuge.codes import INTERNAL, INVALID_TOKEN, PERMISSION_DENIED, TOKEN_EXPIRED, Disconnect, ReplyError
 from portcast.centrifuge.deadlines import FOREVER, Lifetime
 from portcast.centrifuge.token_keys import KeySet, pem_key
 from portcast.centrifuge.tokens import ConnectionClaims, SubscriptionClaims, TokenOptions, TokenVerifier

@@ -45,13 +45,18 @@ def or_unavailable(get: Callable[[], T]) -> Callable[[], T]:
     return get_or_refuse
 
 
-def ready_node(node: NodeOf) -> Node | None:
-    """Return the running node if it takes new clients: see `Node.takes_clients`."""
+def running_node(node: NodeOf) -> Node | None:
+    """Return the running node; None before start and after stop."""
     try:
-        the = node()
+        return node()
     except RuntimeError:
         return None
-    return the if the.takes_clients else None
+
+
+def ready_node(node: NodeOf) -> Node | None:
+    """Return the running node if it takes new clients: see `Node.takes_clients`."""
+    the = running_node(node)
+    return the if the is not None and the.takes_clients else None
 
 
 @dataclass(frozen=True, slots=True)
