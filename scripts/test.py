@@ -41,7 +41,7 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 CONFORMANCE_LIMIT_S = 300
 LINT_LIMIT_S = 300
-TESTS_LIMIT_S = 720
+TESTS_LIMIT_S = 810
 E2E_LIMIT_S = 300
 HOSTILE_LIMIT_S = 3600
 HOSTILE_PACKAGES = {"slowhttptest": "slowhttptest", "testssl": "testssl.sh", "nmap": "nmap"}
