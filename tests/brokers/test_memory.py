@@ -2,17 +2,16 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from types import FrameType
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from line_counting import count_lines
 from portcast.brokers import Broker, MemoryBroker, Recovery, StateFile, resume_id
 from portcast.brokers.base import resume_at
 from portcast.brokers.memory import random_epoch
@@ -142,24 +141,6 @@ def test_nothing_is_published_by_nothing() -> None:
     node.publish("a", 2)
     assert node.broker.publish_nowait("a", [], 0.0) == Position("e1", 2)
     assert len(node.runs) == 1
-
-
-def count_lines(work: Callable[[], object]) -> int:
-    """How many lines of Python the work runs."""
-    lines = 0
-
-    def trace(frame: FrameType, event: str, argument: object) -> object:
-        nonlocal lines
-        lines += event == "line"
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)  # type: ignore[arg-type]  # typeshed cannot say that it returns itself
-    try:
-        work()
-    finally:
-        sys.settrace(before)
-    return lines
 
 
 def test_publishing_costs_a_fixed_number_of_python_steps() -> None:

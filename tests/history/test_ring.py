@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
-from types import FrameType
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from line_counting import count_lines
 from portcast.history import HistoryLimits, Ring
 from portcast.history.ring import PUBLICATION_OVERHEAD, RING_OVERHEAD, RUN_PUBLICATIONS
 from portcast.publication import Meta, Position, Publication
@@ -100,27 +100,14 @@ def test_only_the_end_of_a_long_batch_is_touched() -> None:
 def test_a_batch_costs_a_fixed_number_of_python_steps() -> None:
     """The relay's speed: steps are counted with the tracer, so that the test does not depend on the machine."""
 
-    def count_lines(batch: int) -> int:
+    def steps(batch: int) -> int:
         ring = make_ring()
         ring.append(numbered(100), 1, 0.0)
         payloads = numbered(batch)
-        lines = 0
+        return count_lines(lambda: ring.append(payloads, 101, 0.0))
 
-        def trace(frame: FrameType, event: str, argument: object) -> object:
-            nonlocal lines
-            lines += event == "line"
-            return trace
-
-        before = sys.gettrace()
-        sys.settrace(trace)  # type: ignore[arg-type]  # typeshed cannot say that it returns itself
-        try:
-            ring.append(payloads, 101, 0.0)
-        finally:
-            sys.settrace(before)
-        return lines
-
-    assert count_lines(50_000) <= count_lines(100) + 2
-    assert count_lines(90) <= 60
+    assert steps(50_000) <= steps(100) + 2
+    assert steps(90) <= 60
 
 
 def test_a_history_longer_than_a_run_is_cut_into_runs() -> None:
