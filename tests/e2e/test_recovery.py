@@ -73,3 +73,39 @@ def test_what_the_history_no_longer_holds_is_a_gap(context: BrowserContext, serv
     breaker.cut()
     expect(page.locator("#rows .text")).to_have_count(101)
     expect(page.locator("#rows .note").first).to_have_text("50 publications were missed while disconnected")
+
+
+def test_what_history_told_is_not_shown_again(context: BrowserContext, serve: Serve) -> None:
+    """A publication may be kept, and told by history, before it has come live: the server pushes a moment later."""
+    page = context.new_page()
+    held: list[str | bytes] = []
+    routes: list[WebSocketRoute] = []
+
+    def connect(route: WebSocketRoute) -> None:
+        def arrived(message: str | bytes) -> None:
+            # From the answer to `subscribe` on, until it is let go.
+            if held or (not routes and '"subscribe"' in str(message)):
+                held.append(message)
+            else:
+                route.send(message)
+            if held and not routes:
+                routes.append(route)
+
+        route.connect_to_server().on_message(arrived)
+
+    page.route_web_socket(lambda url: True, connect)
+    page.goto(serve.url)
+    while not held:
+        page.wait_for_timeout(20)
+    _publish(serve, range(1))
+    while "line 0" not in str(held[-1]):
+        page.wait_for_timeout(20)
+    answer, *late = held
+    routes[0].send(answer)
+    expect(page.locator("#rows .text")).to_have_text(["line 0"])
+    expect(page.locator("#status")).to_have_attribute("data-state", "live")
+    for message in late:
+        routes[0].send(message)
+    held.clear()
+    _publish(serve, range(1, 2))
+    expect(page.locator("#rows .text")).to_have_text(["line 1", "line 0"])

@@ -2,8 +2,8 @@
 //
 // The SDK connects, reconnects and subscribes again. A wildcard cannot be recovered in the protocol, so what was missed is
 // asked of `api/history`, by the id of the newest publication seen; an exact topic is treated alike. While that question is
-// open, live publications wait; those that the answer holds too are dropped by their id. So nothing is lost or doubled, and
-// what is gone for good is told as a gap.
+// open, live publications wait; those that the answer holds too are dropped by their id, also when they come after it, for
+// the server pushes a little later than it keeps. So nothing is lost or doubled, and what is gone for good is told as a gap.
 //
 // States: connecting -> live -> waiting -> connecting … until close(), or `refused` when coming back would change nothing.
 // Publications are envelopes ({topic, epoch, offset, id, time, data | base64}), because the subscription asks for them.
@@ -15,7 +15,7 @@ const BACKOFF_LIMIT_MS = 15_000;
 const ANSWER_LIMIT_MS = 10_000;
 const FIRST_PAGE = 100;
 const PAGE = 300;
-/** Publications that wait for an answer at most; the table shows half as many. */
+/** Publications that wait for an answer at most, and ids of answers that are known; the table shows half as many. */
 const MAX_WAITING = 1000;
 
 const SHUTDOWN = 3001;
@@ -52,6 +52,7 @@ export class Stream {
   #isClosed = false;
   #round = 0;
   #waiting = null; // publications, while a question is open
+  #told = new Set(); // ids that history told and that may come live, too
   #retryTimer = 0;
   #isRetrying = false;
   state = "connecting";
@@ -154,7 +155,7 @@ export class Stream {
 
   #received(envelope) {
     if (this.#waiting === null) {
-      this.#onMessage(envelope);
+      if (!this.#told.delete(envelope.id)) this.#onMessage(envelope);
     } else {
       this.#waiting.push(envelope);
       if (this.#waiting.length >= 2 * MAX_WAITING) this.#waiting.splice(0, MAX_WAITING);
@@ -173,15 +174,15 @@ export class Stream {
     this.#forgetQuestion();
     const round = this.#round;
     this.#waiting = [];
-    const seen = new Set();
+    this.#told.clear();
     try {
       for (let isMore = true; isMore; ) {
         const answer = await this.#ask();
         if (round !== this.#round) return;
         if (answer.missed > 0) this.#onGap(answer);
-        seen.clear();
         for (const envelope of answer.publications) {
-          seen.add(envelope.id);
+          this.#told.add(envelope.id);
+          if (this.#told.size > MAX_WAITING) this.#told.delete(this.#told.values().next().value);
           this.#onMessage(envelope);
         }
         isMore = answer.more > 0 && answer.publications.length > 0;
@@ -198,9 +199,7 @@ export class Stream {
     const waiting = this.#waiting;
     this.#waiting = null;
     this.#enter("live");
-    for (const envelope of waiting) {
-      if (!seen.has(envelope.id)) this.#onMessage(envelope);
-    }
+    for (const envelope of waiting) this.#received(envelope);
   }
 
   async #ask() {
